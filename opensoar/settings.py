@@ -26,6 +26,7 @@ SECRET_KEY_IS_SET = bool(env_secret("OPENSOAR_SECRET_KEY"))
 SECRETS_KEY = env_secret("OPENSOAR_SECRETS_KEY")  # encrypts connector secrets; never in the database
 ROOT_URLCONF = "opensoar.urls"
 WSGI_APPLICATION = "opensoar.wsgi.application"
+SILENCED_SYSTEM_CHECKS = ["auth.W004"]  # usernames are unique whatever their case, by an index the check does not know
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en"
 TIME_ZONE = env_str("OPENSOAR_TIME_ZONE", "UTC")

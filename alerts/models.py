@@ -1,0 +1,287 @@
+"""What came in: deliveries, the alerts they make, the observables these mention, and their timelines."""
+
+from __future__ import annotations
+
+import pgtrigger
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Case, F, Q, Value, When
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from alerts.querysets import AlertQuerySet, DeliveryQuerySet, ObservableQuerySet
+from opensoar.accounts.models import Partner
+from opensoar.ids import uuid7
+from opensoar.timeline import APPEND_ONLY, TimelineEntry, TimelineText
+
+
+class Severity(models.TextChoices):
+    INFORMATIONAL = "informational", _("Informational")
+    LOW = "low", _("Low")
+    MEDIUM = "medium", _("Medium")
+    HIGH = "high", _("High")
+    CRITICAL = "critical", _("Critical")
+
+
+SEVERITY_RANK = {word: rank for rank, word in enumerate(Severity.values)}
+
+
+def severity_rank_field() -> models.GeneratedField:
+    """A stored number that sorts as severities do."""
+    return models.GeneratedField(
+        expression=Case(
+            *(When(severity=word, then=Value(rank)) for word, rank in SEVERITY_RANK.items()), default=Value(0)
+        ),
+        output_field=models.SmallIntegerField(),
+        db_persist=True,
+    )
+
+
+class Alert(models.Model):
+    """One detection from a source. Counters live in :class:`AlertCounter`, bodies in :class:`Delivery`."""
+
+    class Status(models.TextChoices):
+        NEW = "new", _("New")
+        IN_PROGRESS = "in_progress", _("In progress")
+        RESOLVED = "resolved", _("Resolved")
+
+    class Determination(models.TextChoices):
+        UNKNOWN = "unknown", _("Unknown")
+        MALICIOUS = "malicious", _("Malicious")
+        SUSPICIOUS = "suspicious", _("Suspicious")
+        BENIGN = "benign", _("Benign")
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    partner = models.ForeignKey(Partner, on_delete=models.PROTECT, related_name="alerts")
+    source = models.CharField(max_length=50)
+    source_id = models.CharField(max_length=500, null=True, blank=True)
+    # SHA-256 over partner, source, vendor id (or Idempotency-Key) and generation; of the alert's own id without one.
+    dedupe_key = models.BinaryField(unique=True)
+    title = models.CharField(max_length=500)
+    description = models.TextField(null=True, blank=True)
+    severity = models.CharField(max_length=13, choices=Severity, default=Severity.MEDIUM)
+    severity_rank = severity_rank_field()
+    status = models.CharField(max_length=11, choices=Status, default=Status.NEW)
+    determination = models.CharField(max_length=10, choices=Determination, default=Determination.UNKNOWN)
+    source_ip = models.GenericIPAddressField(null=True, blank=True)
+    dest_ip = models.GenericIPAddressField(null=True, blank=True)
+    hostname = models.CharField(max_length=255, null=True, blank=True)
+    username = models.CharField(max_length=255, null=True, blank=True)
+    rule_name = models.CharField(max_length=500, null=True, blank=True)
+    tags = ArrayField(models.CharField(max_length=100), default=list, blank=True)
+    techniques = ArrayField(models.CharField(max_length=20), default=list, blank=True)
+    iocs = models.JSONField(default=dict)
+    normalized = models.JSONField(default=dict)
+    group_key = models.CharField(max_length=255, null=True, blank=True)
+    vendor_url = models.TextField(null=True, blank=True)
+    correlation_id = models.UUIDField(default=uuid7)
+    event_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)
+    assigned_to = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="alerts"
+    )
+    resolved_at = models.DateTimeField(null=True, blank=True)
+    resolve_reason = models.TextField(null=True, blank=True)
+    archived_at = models.DateTimeField(null=True, blank=True)
+    # Semantic edits by people and playbooks; duplicates do not count. The ETag.
+    version = models.PositiveIntegerField(default=1)
+    timeline_seq = models.PositiveIntegerField(default=0)
+
+    objects = AlertQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name = _("alert")
+        verbose_name_plural = _("alerts")
+        constraints = [
+            models.CheckConstraint(condition=Q(severity__in=Severity.values), name="alert_severity_known"),
+            models.CheckConstraint(
+                condition=Q(status__in=["new", "in_progress", "resolved"]), name="alert_status_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(determination__in=["unknown", "malicious", "suspicious", "benign"]),
+                name="alert_determination_known",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status="resolved") | ~Q(determination="unknown"), name="alert_resolved_is_determined"
+            ),
+            models.CheckConstraint(
+                condition=Q(status="resolved", resolved_at__isnull=False)
+                | (~Q(status="resolved") & Q(resolved_at__isnull=True)),
+                name="alert_resolved_at_matches_status",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                F("partner"), F("severity_rank").desc(), F("id").desc(),
+                name="alert_open_queue", condition=~Q(status="resolved"),
+            ),
+            models.Index(F("source_ip"), F("id").desc(), name="alert_source_ip", condition=Q(source_ip__isnull=False)),
+            models.Index(F("hostname"), F("id").desc(), name="alert_hostname", condition=Q(hostname__isnull=False)),
+        ]  # fmt: skip
+
+    def __str__(self) -> str:
+        return self.title
+
+    @property
+    def is_open(self) -> bool:
+        """Not resolved."""
+        return self.status != self.Status.RESOLVED
+
+
+class AlertCounter(models.Model):
+    """How often an alert was delivered. Apart from the alert, so that a duplicate disturbs nobody's edit."""
+
+    alert = models.OneToOneField(Alert, primary_key=True, on_delete=models.CASCADE, related_name="counter")
+    duplicate_count = models.PositiveIntegerField(default=1)
+    first_seen = models.DateTimeField()
+    last_seen = models.DateTimeField()
+    last_delivery_id = models.UUIDField()
+
+
+class Delivery(models.Model):
+    """One inbound body, kept as received. No incoming foreign keys: deliveries may be partitioned by id."""
+
+    class State(models.TextChoices):
+        ACCEPTED = "accepted", _("Accepted")
+        DUPLICATE = "duplicate", _("Duplicate")
+        QUARANTINED = "quarantined", _("Quarantined")
+        REPLAYED = "replayed", _("Replayed")
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    partner_id = models.UUIDField()
+    alert_id = models.UUIDField(null=True)
+    token_id = models.UUIDField(null=True)
+    source = models.CharField(max_length=50)
+    state = models.CharField(max_length=11, choices=State, default=State.ACCEPTED)
+    reason = models.TextField(blank=True)
+    content_type = models.CharField(max_length=100, blank=True)
+    body = models.BinaryField()
+    received_at = models.DateTimeField(default=timezone.now)
+
+    objects = DeliveryQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name = _("delivery")
+        verbose_name_plural = _("deliveries")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(state="quarantined") | Q(alert_id__isnull=False), name="delivery_has_alert_or_reason"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["alert_id", "id"], name="delivery_alert", condition=Q(alert_id__isnull=False)),
+            models.Index(fields=["id"], name="delivery_quarantined", condition=Q(state="quarantined")),
+        ]
+        triggers = [
+            # The body and its origin are evidence: only what became of it may change.
+            pgtrigger.Protect(
+                name="body_is_kept",
+                operation=pgtrigger.Update,
+                condition=pgtrigger.AnyChange("id", "partner_id", "token_id", "source", "body", "received_at"),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.received_at:%F %T}"
+
+
+class Observable(models.Model):
+    """A typed value, one row per partner, linked to every alert and incident it was seen in."""
+
+    class Type(models.TextChoices):
+        IP = "ip"
+        DOMAIN = "domain"
+        HOSTNAME = "hostname"
+        URL = "url"
+        EMAIL = "email"
+        MD5 = "md5"
+        SHA1 = "sha1"
+        SHA256 = "sha256"
+        SHA512 = "sha512"
+        SSDEEP = "ssdeep"
+        FILENAME = "filename"
+        PATH = "path"
+        REGISTRY_KEY = "registry_key"
+        USERNAME = "username"
+        MAC = "mac"
+        ASN = "asn"
+        CVE = "cve"
+        MUTEX = "mutex"
+        USER_AGENT = "user_agent"
+        PROCESS = "process"
+        COMMAND_LINE = "command_line"
+        CRYPTO_ADDRESS = "crypto_address"
+        FILE = "file"
+        OTHER = "other"
+
+    class EnrichmentStatus(models.TextChoices):
+        PENDING = "pending", _("Pending")
+        ENRICHED = "enriched", _("Enriched")
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    partner = models.ForeignKey(Partner, on_delete=models.PROTECT, related_name="observables")
+    type = models.CharField(max_length=20, choices=Type)
+    value = models.TextField()
+    value_hash = models.BinaryField()  # SHA-256 of the canonical value: a URL may be longer than an index entry
+    internal = models.BooleanField(default=False)
+    source = models.CharField(max_length=100, null=True, blank=True)
+    tags = ArrayField(models.CharField(max_length=100), default=list, blank=True)
+    enrichment_status = models.CharField(max_length=10, choices=EnrichmentStatus, default=EnrichmentStatus.PENDING)
+    created_at = models.DateTimeField(default=timezone.now)
+    alerts = models.ManyToManyField(Alert, through="AlertObservable", related_name="observables")
+
+    objects = ObservableQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name = _("observable")
+        verbose_name_plural = _("observables")
+        constraints = [
+            models.UniqueConstraint(fields=["partner", "type", "value_hash"], name="observable_unique"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.value}"
+
+
+class AlertObservable(models.Model):
+    """An observable seen in an alert."""
+
+    pk = models.CompositePrimaryKey("alert_id", "observable_id")
+    alert = models.ForeignKey(Alert, on_delete=models.CASCADE, related_name="+")
+    observable = models.ForeignKey(Observable, on_delete=models.CASCADE, related_name="+")
+    field = models.CharField(max_length=200, blank=True)
+
+
+class ObservableEnrichment(models.Model):
+    """What one source says about an observable."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    observable = models.ForeignKey(Observable, on_delete=models.CASCADE, related_name="enrichments")
+    source = models.CharField(max_length=100)
+    data = models.JSONField(default=dict)
+    malicious = models.BooleanField(null=True)
+    score = models.FloatField(null=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["source"]
+        constraints = [models.UniqueConstraint(fields=["observable", "source"], name="enrichment_unique_source")]
+
+
+class AlertText(TimelineText):
+    """The words of an alert's timeline entry."""
+
+
+class AlertEntry(TimelineEntry):
+    """One thing that happened to an alert."""
+
+    text_model = AlertText
+
+    class Meta(TimelineEntry.Meta):
+        abstract = False
+        indexes = [models.Index(fields=["subject_id", "seq"], name="alertentry_subject")]

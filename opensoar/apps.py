@@ -1,0 +1,11 @@
+from django.apps import AppConfig
+
+
+class OpensoarConfig(AppConfig):
+    """Owns system checks and template builtins; it has no models."""
+
+    name = "opensoar"
+    label = "opensoar"
+
+    def ready(self) -> None:
+        from opensoar import checks  # noqa: F401  registers

@@ -1,0 +1,129 @@
+"""The embedded servers together: started side by side, stopped in order, restarted one by one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from opensoar.embedded import binaries, layout
+from opensoar.embedded.postgres import ADMIN, APP, OWNER, Postgres
+from opensoar.embedded.process import Child, ProcessFailed, end_leftovers, spawn, wait_until
+from opensoar.embedded.service_user import SYSTEM_ROOT, service_user
+from opensoar.embedded.valkey import Valkey
+
+
+@dataclass(frozen=True, slots=True)
+class Urls:
+    """How the product reaches its servers; an empty text where one is not embedded."""
+
+    database_url: str = ""
+    owner_url: str = ""
+    redis_url: str = ""
+    admin_url: str = ""
+
+
+class Embedded:
+    """PostgreSQL and Valkey on ``data_dir``; each can be left out where an outside server takes its place.
+
+    Call it from the main thread. ``fast`` gives up durability (tests). ``say`` gets one line per thing a person
+    should know. Raises :class:`ProcessFailed`, whose text is one line with the cure.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path | str,
+        *,
+        fast: bool = False,
+        postgres: bool = True,
+        valkey: bool = True,
+        say: Callable[[str], None] = lambda _line: None,
+        lock: layout.DataLock | None = None,
+    ) -> None:
+        self.data_dir = layout.prepare(Path(data_dir))
+        self.lock = lock or layout.DataLock(self.data_dir)
+        self._owns_lock = lock is None
+        self.children: dict[str, Child] = {}
+        user = service_user() if postgres or valkey else None
+        self.layout = layout.choose_store(self.data_dir, user, say)
+        sockets = layout.socket_dir(self.layout, user)
+        self.postgres = Postgres(self.layout, binaries.postgres_bin(user), user, sockets, fast) if postgres else None
+        self.valkey = Valkey(self.layout, binaries.valkey_server(user), user, sockets) if valkey else None
+
+    def start(self) -> Urls:
+        """Start what is not outside and return its URLs once each server answers."""
+        end_leftovers(self.layout.run)
+        try:
+            for server in (self.valkey, self.postgres):
+                if server is not None:
+                    server.prepare()
+                    self.spawn(server)
+            for server in (self.valkey, self.postgres):
+                if server is not None:
+                    self.wait_ready(server)
+        except BaseException:
+            self.stop()
+            raise
+        urls = self.urls()
+        layout.write_private(self.layout.run / "urls.json", json.dumps(asdict(urls)) + "\n")
+        return urls
+
+    def urls(self) -> Urls:
+        postgres, valkey = self.postgres, self.valkey
+        return Urls(
+            database_url=postgres.url(APP) if postgres else "",
+            owner_url=postgres.url(OWNER) if postgres else "",
+            redis_url=valkey.url if valkey else "",
+            admin_url=postgres.url(ADMIN, "postgres") if postgres else "",
+        )
+
+    def spawn(self, server: Postgres | Valkey) -> Child:
+        """Start one server, without waiting for it; also what restarts one that died."""
+        command = server.command()
+        self.children[command.name] = child = spawn(command, self.layout.run)
+        return child
+
+    def wait_ready(self, server: Postgres | Valkey, seconds: float = 60.0) -> None:
+        """Wait until ``server`` answers (a crash recovery may take its time)."""
+        child = self.children[server.command().name]
+        wait_until(lambda: server.is_ready() or child.exit_code() is not None, seconds, step=0.01)
+        if child.exit_code() is not None or not server.is_ready():
+            raise ProcessFailed(f"{child.name} did not start: {last_line(child.command.log)}")
+
+    def stop(self) -> None:
+        """Stop both (Valkey first) and let the data go."""
+        (self.layout.run / "urls.json").unlink(missing_ok=True)
+        for name in ("valkey", "postgres"):
+            child = self.children.pop(name, None)
+            if child is not None:
+                child.stop()
+        if self._owns_lock:
+            self.lock.release()
+
+    def destroy(self) -> None:
+        """Stop and delete all data (tests and benchmarks, whose data directories are temporary)."""
+        self.stop()
+        if self.layout.store.parent == SYSTEM_ROOT:
+            shutil.rmtree(self.layout.store, ignore_errors=True)
+        shutil.rmtree(self.data_dir, ignore_errors=True)
+
+
+def running_urls(data_dir: Path | str) -> Urls | None:
+    """The URLs of the servers that run on ``data_dir`` now, for commands typed beside ``up``; None where none run."""
+    try:
+        return Urls(**json.loads((Path(data_dir) / "run" / "urls.json").read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def last_line(log: Path) -> str:
+    """The last line that says something, for a message; the whole is in the file."""
+    time.sleep(0.05)  # what a dying process wrote last may still be on its way
+    try:
+        lines = log.read_text(errors="replace").strip().splitlines()
+    except OSError:
+        lines = []
+    return f"{lines[-1].strip()} (more in {log})" if lines else f"it said nothing in {log}"

@@ -1,0 +1,175 @@
+"""Timelines: what happened to a subject (an alert, an incident), one append-only row each, by one actor.
+
+A *kind* is the ``action`` word of the API plus a payload dataclass; it is registered once and shown by
+``templates/timeline/<kind>.html``. Text that may hold personal data lies in a side table whose salted digest is part
+of the entry: erasing the text leaves the proof whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
+from typing import Any, ClassVar
+from uuid import UUID
+
+import orjson
+import pgtrigger
+from django.db import models, transaction
+from django.utils import timezone
+
+from opensoar.actors import Actor
+from opensoar.ids import uuid7
+
+APPEND_ONLY = [
+    pgtrigger.Protect(name="append_only", operation=pgtrigger.Update | pgtrigger.Delete),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Base of every timeline kind's payload. ``action`` is the API's word, ``label`` what a filter shows."""
+
+    action: ClassVar[str]
+    label: ClassVar[str]
+    group: ClassVar[str] = "changes"  # comments | handoffs | actions | alerts | changes
+    personal: ClassVar[bool] = False  # whether the payload itself may hold personal data
+
+
+_KINDS: dict[str, type[Kind]] = {}
+
+
+def register[K: Kind](kind: type[K]) -> type[K]:
+    """Class decorator: make a kind known. A second kind of one name is an error."""
+    other = _KINDS.get(kind.action)
+    if other is not None and other is not kind:
+        raise ValueError(f"timeline kind {kind.action!r} is registered twice: {other!r} and {kind!r}")
+    _KINDS[kind.action] = kind
+    return kind
+
+
+def kinds() -> dict[str, type[Kind]]:
+    """Every registered kind by its action word."""
+    return dict(_KINDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What is about to be recorded."""
+
+    kind: Kind
+    actor: Actor
+    text: str | None = None
+    occurred_at: datetime | None = None
+    supersedes: UUID | None = None
+    mentions: tuple[str, ...] = field(default=())
+
+
+class TimelineText(models.Model):
+    """The text of one entry. It can be deleted (erasure), never changed."""
+
+    id = models.UUIDField(primary_key=True)  # the entry's id; no foreign key, entries may be partitioned
+    salt = models.BinaryField()
+    text = models.TextField()
+
+    class Meta:
+        abstract = True
+        triggers = [pgtrigger.Protect(name="no_update", operation=pgtrigger.Update)]
+
+
+class TimelineEntry(models.Model):
+    """One thing that happened to a subject. Subclasses add ``subject_id`` and name their text table."""
+
+    text_model: ClassVar[type[TimelineText]]
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    subject_id = models.UUIDField()
+    seq = models.PositiveIntegerField()
+    action = models.CharField(max_length=40)
+    actor_kind = models.CharField(max_length=10)
+    actor_id = models.UUIDField(null=True)
+    actor_name = models.CharField(max_length=150)
+    user_id = models.UUIDField(null=True)
+    occurred_at = models.DateTimeField()
+    recorded_at = models.DateTimeField()
+    payload = models.JSONField(default=dict)
+    mentions = models.JSONField(default=list)
+    supersedes = models.UUIDField(null=True)
+    tombstone = models.BooleanField(default=False)
+    text_digest = models.BinaryField(null=True)
+    digest = models.BinaryField()
+
+    class Meta:
+        abstract = True
+        ordering = ["seq"]
+        triggers = APPEND_ONLY
+
+    @property
+    def kind(self) -> Kind:
+        """The payload as its registered dataclass; fields of older versions that are gone are dropped."""
+        cls = _KINDS[self.action]
+        known = {f.name for f in fields(cls)}
+        return cls(**{k: v for k, v in self.payload.items() if k in known})
+
+    @property
+    def template_name(self) -> str:
+        """The template that shows this kind."""
+        return f"timeline/{self.action}.html"
+
+    def compute_digest(self) -> bytes:
+        """SHA-256 over every field that must not change, in one canonical JSON form."""
+        return hashlib.sha256(
+            orjson.dumps(
+                [
+                    str(self.id), str(self.subject_id), self.seq, self.action,
+                    self.actor_kind, str(self.actor_id), self.actor_name, str(self.user_id),
+                    self.occurred_at.timestamp(), self.recorded_at.timestamp(),
+                    self.payload, self.mentions, str(self.supersedes), self.tombstone,
+                    bytes(self.text_digest).hex() if self.text_digest else None,
+                ],
+                option=orjson.OPT_SORT_KEYS,
+            )
+        ).digest()  # fmt: skip
+
+
+def record[E: TimelineEntry](model: type[E], subject: Any, *drafts: Draft) -> list[E]:
+    """Append entries to ``subject``'s timeline, in order.
+
+    The caller holds ``subject``'s row lock (every service locks it first) inside a transaction; the subject's
+    ``timeline_seq`` counts entries and is written here. Raises ``KeyError`` for a kind nobody registered.
+    """
+    if not drafts:
+        return []
+    if not transaction.get_connection().in_atomic_block:
+        raise RuntimeError("timeline.record needs the transaction of the change it records")
+    now = timezone.now()
+    entries, texts = [], []
+    for draft in drafts:
+        if _KINDS.get(draft.kind.action) is not type(draft.kind):
+            raise KeyError(f"timeline kind {draft.kind.action!r} is not registered")
+        subject.timeline_seq += 1
+        entry = model(
+            subject_id=subject.pk,
+            seq=subject.timeline_seq,
+            action=draft.kind.action,
+            actor_kind=draft.actor.kind,
+            actor_id=draft.actor.id,
+            actor_name=draft.actor.name,
+            user_id=draft.actor.user_id,
+            occurred_at=draft.occurred_at or now,
+            recorded_at=now,
+            payload=orjson.loads(orjson.dumps(asdict(draft.kind))),
+            mentions=list(draft.mentions),
+            supersedes=draft.supersedes,
+        )
+        if draft.text is not None:
+            salt = os.urandom(16)
+            entry.text_digest = hashlib.sha256(salt + draft.text.encode()).digest()
+            texts.append(model.text_model(id=entry.id, salt=salt, text=draft.text))
+        entry.digest = entry.compute_digest()
+        entries.append(entry)
+    model.text_model.objects.bulk_create(texts)
+    model.objects.bulk_create(entries)
+    type(subject).objects.filter(pk=subject.pk).update(timeline_seq=subject.timeline_seq)
+    return entries

@@ -1,0 +1,14 @@
+"""The composition root of every URL."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+handler400 = "opensoar.web.errors.bad_request"
+handler403 = "opensoar.web.errors.permission_denied"
+handler404 = "opensoar.web.errors.not_found"
+handler500 = "opensoar.web.errors.server_error"
+
+urlpatterns = [
+    path("accounts/", include("allauth.account.urls")),
+    path("admin/", admin.site.urls),
+]

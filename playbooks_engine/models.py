@@ -1,0 +1,370 @@
+"""Playbooks and their versions; sequences, runs and the journal of calls; workers; connectors.
+
+Rows are the queue: a broker message is only a nudge. See docs/engine.md for who writes which state.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from alerts.models import Alert, Observable
+from incidents.models import Incident
+from opensoar.accounts.models import Partner
+from opensoar.ids import uuid7
+from opensoar.timeline import APPEND_ONLY
+from playbooks_engine.querysets import ConnectorQuerySet, PlaybookQuerySet, RunQuerySet
+
+
+class Priority(models.IntegerChoices):
+    HIGH = 0, _("High")
+    DEFAULT = 1, _("Default")
+    LOW = 2, _("Low")
+
+
+class PlaybookFile(models.Model):
+    """A file of PLAYBOOK_DIRS as the last sync saw it, with its import error if it has one."""
+
+    path = models.CharField(primary_key=True, max_length=500)
+    source_hash = models.CharField(max_length=64)
+    error = models.TextField(blank=True)
+    error_line = models.PositiveIntegerField(null=True)
+    loaded_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["path"]
+
+
+class PlaybookVersion(models.Model):
+    """The source a run was started with: the file and every local module it imports. Never changes."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    source_hash = models.CharField(max_length=64, unique=True)
+    entry = models.CharField(max_length=500)  # which of the sources is the playbook file
+    sources = models.JSONField()  # relative path -> text
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-id"]
+        triggers = APPEND_ONLY
+
+
+class Playbook(models.Model):
+    """A registered playbook as the web sees it. Everything but ``enabled`` and ``partner`` follows the file."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = models.CharField(max_length=200, unique=True, editable=False)
+    description = models.TextField(blank=True, editable=False)
+    module_path = models.CharField(max_length=500, editable=False)
+    function_name = models.CharField(max_length=200, editable=False)
+    trigger = models.CharField(max_length=50, null=True, editable=False)
+    conditions = models.JSONField(default=dict, editable=False)
+    order = models.IntegerField(default=1000, editable=False)
+    priority = models.SmallIntegerField(choices=Priority, default=Priority.DEFAULT, editable=False)
+    on_failure = models.CharField(max_length=10, default="continue", editable=False)
+    partner = models.ForeignKey(
+        Partner, null=True, blank=True, on_delete=models.PROTECT, verbose_name=_("partner"),
+        help_text=_("Empty: runs for every partner's alerts."),
+    )  # fmt: skip
+    enabled = models.BooleanField(_("enabled"), default=True)
+    current = models.ForeignKey(PlaybookVersion, null=True, editable=False, on_delete=models.PROTECT, related_name="+")
+    # The file is gone or no longer registers this name: shown, never run.
+    missing_since = models.DateTimeField(null=True, editable=False)
+    version = models.PositiveIntegerField(default=1, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = PlaybookQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["order", "name"]
+        verbose_name = _("playbook")
+        verbose_name_plural = _("playbooks")
+        constraints = [
+            models.CheckConstraint(condition=Q(on_failure__in=["continue", "stop"]), name="playbook_on_failure_known"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_runnable(self) -> bool:
+        """Switched on and present in the files."""
+        return self.enabled and self.missing_since is None
+
+
+class RegistryGeneration(models.Model):
+    """One row. Workers that see it grow load their files anew."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    generation = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="registrygeneration_one_row")]
+
+
+class WorkerBeat(models.Model):
+    """A worker process that lives: its counter grows. Others judge by their own monotonic clock, never by ``seen_at``."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    counter = models.PositiveBigIntegerField(default=0)
+    host = models.CharField(max_length=255)
+    pid = models.PositiveIntegerField()
+    generation = models.PositiveBigIntegerField(default=0)  # the registry generation it has loaded
+    started_at = models.DateTimeField(default=timezone.now)
+    seen_at = models.DateTimeField(default=timezone.now)
+
+
+class Sequence(models.Model):
+    """The runs that one event triggered, executed in ascending position. The unit that a worker claims."""
+
+    class State(models.TextChoices):
+        READY = "ready", _("Ready")
+        RUNNING = "running", _("Running")
+        WAITING = "waiting", _("Waiting")
+        HELD = "held", _("Held")
+        DONE = "done", _("Done")
+        CANCELLED = "cancelled", _("Cancelled")
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    partner = models.ForeignKey(Partner, on_delete=models.PROTECT, related_name="+")
+    alert = models.ForeignKey(Alert, null=True, on_delete=models.CASCADE, related_name="sequences")
+    incident = models.ForeignKey(Incident, null=True, on_delete=models.CASCADE, related_name="sequences")
+    observable = models.ForeignKey(Observable, null=True, on_delete=models.CASCADE, related_name="+")
+    event = models.CharField(max_length=40)  # alert_created, manual, retry, ...
+    correlation_id = models.UUIDField()
+    state = models.CharField(max_length=10, choices=State, default=State.READY)
+    priority = models.SmallIntegerField(choices=Priority, default=Priority.DEFAULT)
+    total = models.PositiveSmallIntegerField()
+    fence = models.PositiveBigIntegerField(default=0)  # raised at each claim and rescue
+    claimed_by = models.UUIDField(null=True)  # a WorkerBeat; no foreign key, dead workers' rows go
+    claims = models.PositiveIntegerField(default=0)
+    wake_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=(Q(state="running") & Q(claimed_by__isnull=False))
+                | (~Q(state="running") & Q(claimed_by__isnull=True)),
+                name="sequence_running_is_claimed",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=["ready", "running", "waiting", "held", "done", "cancelled"]),
+                name="sequence_state_known",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["priority", "id"], name="sequence_ready", condition=Q(state="ready")),
+            models.Index(fields=["claimed_by"], name="sequence_claimed", condition=Q(state="running")),
+            models.Index(fields=["wake_at"], name="sequence_wake", condition=Q(state="waiting")),
+        ]
+
+
+LIVE_STATES = ("running", "waiting", "needs_attention")
+FINAL_STATES = ("success", "failed", "cancelled", "skipped")
+
+
+class PlaybookRun(models.Model):
+    """One execution of a playbook. Final states never change."""
+
+    class State(models.TextChoices):
+        PENDING = "pending", _("Pending")
+        RUNNING = "running", _("Running")
+        WAITING = "waiting", _("Waiting")
+        NEEDS_ATTENTION = "needs_attention", _("Needs attention")
+        SUCCESS = "success", _("Success")
+        FAILED = "failed", _("Failed")
+        CANCELLED = "cancelled", _("Cancelled")
+        SKIPPED = "skipped", _("Skipped")
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    sequence = models.ForeignKey(Sequence, on_delete=models.CASCADE, related_name="runs")
+    position = models.PositiveSmallIntegerField()
+    playbook = models.ForeignKey(Playbook, on_delete=models.PROTECT, related_name="runs")
+    # Set when the run first starts; a resumed run continues with the source it began with.
+    source = models.ForeignKey(PlaybookVersion, null=True, on_delete=models.PROTECT, related_name="+")
+    state = models.CharField(max_length=15, choices=State, default=State.PENDING)
+    # JSON text, not jsonb: what a playbook saw and returned may hold NUL escapes, and is kept to the letter.
+    subject = models.TextField(null=True)  # the trigger's object as it was at first start
+    input = models.TextField(null=True)  # what a person or the API passed
+    result = models.TextField(null=True)
+    error = models.TextField(blank=True)
+    traceback = models.TextField(blank=True)
+    question = models.JSONField(null=True)  # why it needs attention, and the answers it takes
+    requested_kind = models.CharField(max_length=10, blank=True)
+    requested_by = models.UUIDField(null=True)
+    requested_name = models.CharField(max_length=150, blank=True)
+    retry_of = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="retries")
+    created_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    objects = RunQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name = _("run")
+        verbose_name_plural = _("runs")
+        constraints = [
+            models.UniqueConstraint(fields=["sequence", "position"], name="run_unique_position"),
+            # Exactly one run of a sequence is live at a time.
+            models.UniqueConstraint(
+                fields=["sequence"], condition=Q(state__in=LIVE_STATES), name="run_one_live_per_sequence"
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    state__in=[
+                        "pending", "running", "waiting", "needs_attention",
+                        "success", "failed", "cancelled", "skipped",
+                    ]
+                ),
+                name="run_state_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=FINAL_STATES, finished_at__isnull=False)
+                | (~Q(state__in=FINAL_STATES) & Q(finished_at__isnull=True)),
+                name="run_finished_at_matches_state",
+            ),
+        ]  # fmt: skip
+        indexes = [
+            models.Index(fields=["playbook", "-id"], name="run_playbook"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.playbook.name} {self.id}"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing will change any more."""
+        return self.state in FINAL_STATES
+
+    @property
+    def result_value(self) -> Any:
+        """The result as the playbook returned it."""
+        return orjson.loads(self.result) if self.result else None
+
+
+class ActionResult(models.Model):
+    """One durable call of a run: its journal line. Key = task lineage and position (engine.md rule 6)."""
+
+    class State(models.TextChoices):
+        STARTED = "started", _("Started")
+        SUCCESS = "success", _("Success")
+        FAILED = "failed", _("Failed")
+        UNKNOWN = "unknown", _("Unknown")
+
+    class Kind(models.TextChoices):
+        ACTION = "action", _("Action")
+        HELPER = "helper", _("Helper")
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    run = models.ForeignKey(PlaybookRun, on_delete=models.CASCADE, related_name="calls")
+    key = models.CharField(max_length=200)
+    kind = models.CharField(max_length=10, choices=Kind, default=Kind.ACTION)
+    name = models.CharField(max_length=200)
+    args_digest = models.BinaryField()
+    input = models.TextField(null=True)  # JSON
+    output = models.TextField(null=True)  # JSON; large ones are in CallOutput
+    large = models.BooleanField(default=False)
+    error = models.TextField(blank=True)
+    error_value = models.TextField(null=True)  # JSON: class path and arguments, so that replay raises alike
+    state = models.CharField(max_length=10, choices=State, default=State.STARTED)
+    attempts = models.PositiveSmallIntegerField(default=1)
+    repeated = models.BooleanField(default=False)  # called again because an earlier outcome is unknown
+    idempotent = models.BooleanField(null=True)
+    idempotency_key = models.UUIDField()
+    started_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["run", "key"], name="call_unique_key"),
+            models.CheckConstraint(
+                condition=Q(state__in=["started", "success", "failed", "unknown"]), name="call_state_known"
+            ),
+        ]
+
+    @property
+    def input_value(self) -> Any:
+        """The arguments."""
+        return orjson.loads(self.input) if self.input else None
+
+    @property
+    def output_value(self) -> Any:
+        """The result, wherever it is stored."""
+        if self.large:
+            return orjson.loads(CallOutput.objects.get(pk=self.pk).data)
+        return orjson.loads(self.output) if self.output else None
+
+    @property
+    def duration_ms(self) -> int | None:
+        """Milliseconds from the first intent to the outcome."""
+        if self.finished_at is None:
+            return None
+        return round((self.finished_at - self.started_at).total_seconds() * 1000)
+
+
+class CallOutput(models.Model):
+    """A result too large for the journal line."""
+
+    id = models.UUIDField(primary_key=True)
+    data = models.TextField()
+
+
+class ActionAttempt(models.Model):
+    """One try of a call. No incoming foreign keys: attempts may be partitioned by id."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    call_id = models.UUIDField()
+    run_id = models.UUIDField()
+    number = models.PositiveSmallIntegerField()
+    worker_id = models.UUIDField()
+    fence = models.PositiveBigIntegerField()
+    state = models.CharField(max_length=10, default="started")
+    error = models.TextField(blank=True)
+    started_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["id"]
+        indexes = [models.Index(fields=["call_id"], name="attempt_call")]
+
+
+class Connector(models.Model):
+    """A configured connection to another system. Secrets are write-only and encrypted with a key outside the database."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    kind = models.SlugField(_("type"), max_length=50)
+    name = models.CharField(_("name"), max_length=150)
+    partner = models.ForeignKey(Partner, null=True, blank=True, on_delete=models.PROTECT, verbose_name=_("partner"))
+    enabled = models.BooleanField(_("enabled"), default=True)
+    config = models.JSONField(_("configuration"), default=dict, blank=True)
+    secrets = models.BinaryField(null=True, editable=False)
+    health_status = models.CharField(max_length=20, null=True, editable=False)
+    last_health_check = models.DateTimeField(null=True, editable=False)
+    version = models.PositiveIntegerField(default=1, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = ConnectorQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["kind", "name"]
+        verbose_name = _("connector")
+        verbose_name_plural = _("connectors")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["kind", "name", "partner"], name="connector_unique_name", nulls_distinct=False
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.kind})"
