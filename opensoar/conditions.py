@@ -159,9 +159,9 @@ def parse(conditions: Mapping[str, Any] | None) -> Condition:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` for the nearest known word, else an empty string."""
+    """Return ``" (did you mean 'x'?)"`` for the nearest known word, else an empty string."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def _term(key: object, raw: Any) -> Term:
@@ -172,8 +172,8 @@ def _term(key: object, raw: Any) -> Term:
     if name not in FIELDS:
         known = [field for field in FIELDS if field != "raw_payload"]
         raise ConditionError(
-            f"condition {key!r}: unknown field {name!r}{nearest(name, known)} "
-            f"Known fields: {', '.join(known)}".replace("' Known", "'. Known")
+            f"condition {key!r}: unknown field {name!r}{nearest(name, known)}. "
+            f"Known fields: {', '.join(known)}"
         )
     kind = FIELDS[name]
     path, lookup = _split(key, name, kind, steps)
@@ -190,8 +190,7 @@ def _split(key: str, name: str, kind: str, steps: list[str]) -> tuple[tuple[str,
         if lookup not in LOOKUPS[kind]:
             raise ConditionError(
                 f"condition {key!r}: {name} has no lookup {lookup!r}"
-                f"{nearest(lookup, LOOKUPS[kind])} "
-                f"It has: {', '.join(LOOKUPS[kind])}".replace("' It", "'. It")
+                f"{nearest(lookup, LOOKUPS[kind])}. It has: {', '.join(LOOKUPS[kind])}"
             )
         return (), lookup
     lookup = steps.pop() if steps and steps[-1] in _EVERY_LOOKUP else "exact"
@@ -247,8 +246,8 @@ def _checked(
     for word in words:
         if word is not None and word not in choices:
             raise ConditionError(
-                f"condition {key!r}: {name} is never {word!r}{nearest(word, choices)} "
-                f"It is one of: {', '.join(choices)}".replace("' It", "'. It")
+                f"condition {key!r}: {name} is never {word!r}{nearest(word, choices)}. "
+                f"It is one of: {', '.join(choices)}"
             )
     return words
 
