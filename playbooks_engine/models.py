@@ -279,6 +279,7 @@ class ActionResult(models.Model):
     state = models.CharField(max_length=10, choices=State, default=State.STARTED)
     attempts = models.PositiveSmallIntegerField(default=1)
     repeated = models.BooleanField(default=False)  # called again because an earlier outcome is unknown
+    decision = models.CharField(max_length=10, blank=True)  # a person's answer to "outcome unknown": again | not_done
     idempotent = models.BooleanField(null=True)
     idempotency_key = models.UUIDField()
     started_at = models.DateTimeField(default=timezone.now)

@@ -202,6 +202,7 @@ class Migration(migrations.Migration):
                 ('state', models.CharField(choices=[('started', 'Started'), ('success', 'Success'), ('failed', 'Failed'), ('unknown', 'Unknown')], default='started', max_length=10)),
                 ('attempts', models.PositiveSmallIntegerField(default=1)),
                 ('repeated', models.BooleanField(default=False)),
+                ('decision', models.CharField(blank=True, max_length=10)),
                 ('idempotent', models.BooleanField(null=True)),
                 ('idempotency_key', models.UUIDField()),
                 ('started_at', models.DateTimeField(default=django.utils.timezone.now)),

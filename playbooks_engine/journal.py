@@ -1,0 +1,186 @@
+"""The journal's writer: fenced writes of many concurrent calls in few commits, by one thread per worker process.
+
+A write is the rows of one step of one run. It is stored only while this worker still holds the run's sequence: the
+sequence row is locked FOR SHARE and its fence compared inside the same transaction, so a rescuer either waits for the
+write and then reads it, or comes first and the write hits nothing (``LostClaim``).
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from django.db import connection, transaction
+from django.db.utils import InterfaceError, OperationalError
+from psycopg_pool import PoolTimeout
+
+from alerts.models import Alert, AlertEntry
+from opensoar.timeline import Draft, record_many
+
+logger = logging.getLogger(__name__)
+
+BATCH = 200  # writes in one commit at the most
+CONNECTION_ERRORS = (OperationalError, InterfaceError, PoolTimeout, psycopg.OperationalError)
+
+
+class LostClaim(Exception):
+    """Another worker holds the sequence now, or nobody does: this one must let the run go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to run a sequence: its id, the fence of this claim, and the worker that made it."""
+
+    sequence_id: UUID
+    fence: int
+    worker_id: UUID
+
+
+@dataclass(slots=True)
+class Write:
+    """One step's rows. ``statements`` run in order; ``entry`` is appended to the alert's timeline."""
+
+    claim: Claim
+    statements: list[tuple[str, tuple[Any, ...]]]
+    entry: tuple[UUID, Draft] | None = None
+    done: Future[None] = field(default_factory=Future)
+
+
+def check_fence(claim: Claim) -> None:
+    """Inside a transaction: hold the claim until commit.
+
+    Raises:
+        LostClaim: it is not ours any more.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT 1 FROM playbooks_engine_sequence WHERE id = %s AND fence = %s AND claimed_by = %s FOR SHARE",
+            (claim.sequence_id, claim.fence, claim.worker_id),
+        )
+        if cursor.fetchone() is None:
+            raise LostClaim(str(claim.sequence_id))
+
+
+class JournalWriter:
+    """Takes writes from the event loop, stores them in order of arrival."""
+
+    def __init__(self, *, give_up_after: float) -> None:
+        """``give_up_after``: seconds without a database after which a write fails with LostClaim (the lease)."""
+        self._queue: queue.SimpleQueue[Write | None] = queue.SimpleQueue()
+        self._give_up_after = give_up_after
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self, timeout: float) -> None:
+        """Store what was submitted, then end the thread; waits ``timeout`` seconds at the most."""
+        self._queue.put(None)
+        self._thread.join(timeout)
+
+    def submit(self, write: Write) -> Future[None]:
+        """Queue a write; the future tells when it is durable, or why it is not."""
+        self._queue.put(write)
+        return write.done
+
+    def _run(self) -> None:
+        stopping = False
+        while not stopping:
+            first = self._queue.get()
+            batch: list[Write] = []
+            item: Write | None = first
+            while True:
+                if item is None:
+                    stopping = True
+                    break
+                batch.append(item)
+                if len(batch) >= BATCH:
+                    break
+                try:
+                    item = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+            if batch:
+                self._store(batch)
+        connection.close()
+
+    def _store(self, batch: list[Write]) -> None:
+        try:
+            self._attempt(batch, lambda: _store_batch(batch))
+        except LostClaim as error:
+            for write in batch:
+                write.done.set_exception(error)
+        except Exception:
+            # Something in the batch cannot be stored; alone, only the culprit fails.
+            logger.warning("journal batch of %d failed; storing one by one", len(batch), exc_info=True)
+            for write in batch:
+                try:
+                    self._attempt([write], lambda w=write: _store_batch([w]))  # type: ignore[misc]
+                except Exception as error:
+                    write.done.set_exception(error)
+
+    def _attempt(self, batch: list[Write], store: Callable[[], list[Write]]) -> None:
+        deadline = time.monotonic() + self._give_up_after
+        while True:
+            try:
+                lost = store()
+            except CONNECTION_ERRORS as error:
+                connection.close()
+                if time.monotonic() > deadline:
+                    raise LostClaim("the database was away for longer than the lease") from error
+                time.sleep(0.1)
+                continue
+            for write in batch:
+                if write in lost:
+                    write.done.set_exception(LostClaim(str(write.claim.sequence_id)))
+                else:
+                    write.done.set_result(None)
+            return
+
+
+def _store_batch(batch: list[Write]) -> list[Write]:
+    """One transaction; the writes whose claim is lost are left out and returned. Locks: alerts, then sequences."""
+    with transaction.atomic():
+        alerts = _lock_alerts([write.entry[0] for write in batch if write.entry])
+        held = _held_claims([write.claim for write in batch])
+        kept = [write for write in batch if write.claim in held]
+        grouped: dict[str, list[tuple[Any, ...]]] = {}
+        for write in kept:
+            for sql, params in write.statements:
+                grouped.setdefault(sql, []).append(params)
+        cursor = psycopg.Cursor(connection.connection)
+        for sql, rows in grouped.items():
+            cursor.executemany(sql, rows)
+        record_many(
+            AlertEntry,
+            [(alerts[write.entry[0]], write.entry[1]) for write in kept if write.entry and write.entry[0] in alerts],
+        )
+    return [write for write in batch if write.claim not in held]
+
+
+def _lock_alerts(ids: list[UUID]) -> dict[UUID, Alert]:
+    if not ids:
+        return {}
+    rows = Alert.objects.filter(pk__in=ids).order_by("pk").only("pk", "timeline_seq").select_for_update(of=("self",))
+    return {alert.pk: alert for alert in rows}
+
+
+def _held_claims(claims: list[Claim]) -> set[Claim]:
+    ids = sorted({claim.sequence_id for claim in claims})
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id, fence, claimed_by FROM playbooks_engine_sequence "
+            "WHERE id = ANY(%s) AND state = 'running' ORDER BY id FOR SHARE",
+            (ids,),
+        )
+        current = {Claim(*row) for row in cursor.fetchall()}
+    return {claim for claim in claims if claim in current}

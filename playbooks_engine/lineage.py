@@ -1,0 +1,76 @@
+"""Which task of a run makes a call: keys that replay alike whatever the timing.
+
+A durable call's key is its task's lineage and its position among that task's durable calls. Child tasks are numbered
+in the order in which their parent creates them, so ``gather``, ``create_task`` and ``TaskGroup`` need no care by the
+author. (A key of name, arguments and occurrence would swap the results of two gathered branches.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Coroutine
+from contextvars import Context, ContextVar, copy_context
+from typing import Any
+
+MAX_PATH = 200  # characters; a deeper lineage is folded into a hash
+
+
+class PlaybookExit(RuntimeError):
+    """Code of a playbook tried to end the process (SystemExit, KeyboardInterrupt); only its run fails."""
+
+
+class Lineage:
+    """One task's place in the tree of a run's tasks, with its counters and the run's set of tasks."""
+
+    __slots__ = ("_calls", "_children", "path", "tasks")
+
+    def __init__(self, path: str, tasks: set[asyncio.Task[Any]]) -> None:
+        self.path = path if len(path) <= MAX_PATH else "#" + hashlib.sha256(path.encode()).hexdigest()
+        self.tasks = tasks
+        self._calls = 0
+        self._children = 0
+
+    def next_key(self) -> str:
+        """The key of the next durable call in this task."""
+        self._calls += 1
+        return f"{self.path}:{self._calls}"
+
+    def child(self) -> Lineage:
+        """The lineage of the next task created here."""
+        self._children += 1
+        return Lineage(f"{self.path}.{self._children}", self.tasks)
+
+    def inside(self, key: str, retry: int) -> Lineage:
+        """The lineage of an action's body: calls made there belong to this try of that call."""
+        return Lineage(f"{key}/{retry}", self.tasks)
+
+
+current_lineage: ContextVar[Lineage | None] = ContextVar("opensoar_lineage", default=None)
+
+
+async def _guarded(coro: Coroutine[Any, Any, Any]) -> Any:
+    """``SystemExit`` in a task would kill the loop's thread, and with it every other run."""
+    try:
+        return await coro
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise PlaybookExit(f"the playbook raised {type(error).__name__}: {error}") from error
+
+
+def task_factory(
+    loop: asyncio.AbstractEventLoop,
+    coro: Coroutine[Any, Any, Any],
+    *,
+    context: Context | None = None,
+    **options: Any,
+) -> asyncio.Task[Any]:
+    """The engine's loop creates tasks through this: tasks of a run get a lineage, all others are left alone."""
+    parent = current_lineage.get()
+    if parent is None:
+        return asyncio.Task(coro, loop=loop, context=context, **options)
+    own = context.copy() if context is not None else copy_context()
+    own.run(current_lineage.set, parent.child())
+    task = asyncio.Task(_guarded(coro), loop=loop, context=own, **options)
+    parent.tasks.add(task)
+    task.add_done_callback(parent.tasks.discard)
+    return task
