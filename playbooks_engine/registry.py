@@ -26,7 +26,15 @@ PlaybookFunction = Callable[..., Awaitable[Any]]
 
 
 class DuplicatePlaybook(ValueError):
-    """Two playbooks claim one name (or alias)."""
+    """Two playbooks claim one name (or alias).
+
+    Attributes:
+        line: where the later one is declared.
+    """
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +158,8 @@ class Registry:
             if other := self._by_name.get(name):
                 raise DuplicatePlaybook(
                     f"the playbook name {name!r} is taken twice: by {other.function_name} in "
-                    f"{other.place} and by {spec.function_name} in {spec.place}"
+                    f"{other.place} and by {spec.function_name} in {spec.place}",
+                    spec.line,
                 )
         self._playbooks[spec.name] = spec
         self._by_name.update(dict.fromkeys(spec.names, spec))
@@ -159,22 +168,23 @@ class Registry:
         # Two files may well have an action of one name, so there is nothing to refuse here.
         self._actions.append(spec)
 
-    def include(self, other: Registry, *, source_file: str) -> None:
-        """Take over all of `other`, or nothing.
+    def include(
+        self, other: Registry, *, source_file: str, module_path: str
+    ) -> tuple[PlaybookSpec, ...]:
+        """Take over all of `other`, or nothing; return its playbooks as they now stand here.
 
         Raises:
             DuplicatePlaybook: one of its names is taken; this registry is left as it was.
         """
-        moved = [
-            replace(spec, source_file=source_file) for spec in other._playbooks.values()
-        ]
+        place = {"source_file": source_file, "module_path": module_path}
         trial = Registry()
         trial._by_name = dict(self._by_name)
-        for spec in moved:
-            trial.register(spec)
+        for spec in other._playbooks.values():
+            trial.register(replace(spec, **place))
         self._by_name = trial._by_name
         self._playbooks.update(trial._playbooks)
-        self._actions.extend(replace(spec, source_file=source_file) for spec in other._actions)
+        self._actions.extend(replace(spec, **place) for spec in other._actions)
+        return tuple(trial._playbooks.values())
 
 
 _collecting: ContextVar[Registry | None] = ContextVar("opensoar_collecting", default=None)
