@@ -17,9 +17,11 @@ alert contains; ``alerts/matching.py`` derives a prefilter in SQL from the same 
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
+import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -108,7 +110,7 @@ class Term:
     negated: bool
     values: tuple[Any, ...]
     listed: bool
-    test: Callable[[Any], bool] = field(compare=False, repr=False)
+    test: Callable[[Any], bool] = dataclasses.field(compare=False, repr=False)
 
     def matches(self, subject: Mapping[str, Any]) -> bool:
         name = "raw_payload" if self.field == "raw" else self.field
@@ -224,7 +226,18 @@ def _values(key: str, lookup: str, raw: Any) -> tuple[tuple[Any, ...], bool]:
                 f"condition {key!r}: a value is text, a number, a date, true, false or none, "
                 f"not {type(value).__name__}"
             )
+        if not _storable(value):
+            raise ConditionError(f"condition {key!r}: {value!r} is in no alert")
     return values, listed
+
+
+def _storable(value: Any) -> bool:
+    """Conditions are kept as JSON in the database, which has no NaN, NUL or half characters."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, str):
+        return "\0" not in value and not any("\ud800" <= char <= "\udfff" for char in value)
+    return True
 
 
 def _checked(

@@ -176,14 +176,16 @@ class Registry:
         Raises:
             DuplicatePlaybook: one of its names is taken; this registry is left as it was.
         """
-        place = {"source_file": source_file, "module_path": module_path}
         trial = Registry()
         trial._by_name = dict(self._by_name)
         for spec in other._playbooks.values():
-            trial.register(replace(spec, **place))
+            trial.register(replace(spec, source_file=source_file, module_path=module_path))
         self._by_name = trial._by_name
         self._playbooks.update(trial._playbooks)
-        self._actions.extend(replace(spec, **place) for spec in other._actions)
+        self._actions.extend(
+            replace(spec, source_file=source_file, module_path=module_path)
+            for spec in other._actions
+        )
         return tuple(trial._playbooks.values())
 
 

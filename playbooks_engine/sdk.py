@@ -1,6 +1,6 @@
 """What playbook authors import, by way of ``from opensoar import …``.
 
-Imports only the registry and the context, so that a playbook file can be linted and unit-tested
+Imports only pure Python of this package, so that a playbook file can be linted and unit-tested
 with no settings, no database and no broker. A decorator records; the engine runs: `@playbook`
 returns the function itself, and an action called outside a run is simply that function.
 """
@@ -8,14 +8,23 @@ returns the function itself, and an action called outside a run is simply that f
 from __future__ import annotations
 
 import functools
-import inspect
-import math
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
-from opensoar.conditions import nearest, parse
-from playbooks_engine import context
+from opensoar.conditions import parse
+from playbooks_engine import context, options
+from playbooks_engine.options import (
+    durable_name,
+    first_line,
+    one_of,
+    origin,
+    plain_text,
+    seconds,
+    strict_options,
+    trigger_name,
+    whole_number,
+)
 from playbooks_engine.registry import (
     ON_FAILURE,
     PRIORITIES,
@@ -36,36 +45,13 @@ __all__ = [
 ]
 
 P = ParamSpec("P")
-R = TypeVar("R")
 PlaybookT = TypeVar("PlaybookT", bound=Callable[..., Awaitable[Any]])
 
 STATUSES = ("new", "in_progress", "resolved")
 DETERMINATIONS = ("unknown", "malicious", "suspicious", "benign")
-#: Triggers whose engine part comes later; refused rather than accepted and never fired.
-LATER_TRIGGERS = ("schedule", "incident", "observable")
-_MAX_NAME = 200
 
 
-def _strict_options(declare: Callable[P, R]) -> Callable[P, R]:
-    """Make an unknown option fail where it is written, with the nearest that exists."""
-    known = tuple(inspect.signature(declare).parameters)
-
-    @functools.wraps(declare)
-    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-        for option in kwargs:
-            if option not in known:
-                raise TypeError(
-                    f"@{declare.__name__} has no option {option!r}{nearest(option, known)}. "
-                    f"It has: {', '.join(known)}"
-                )
-        if args and callable(args[0]):
-            raise TypeError(f"write @{declare.__name__}() with parentheses")
-        return declare(*args, **kwargs)
-
-    return checked
-
-
-@_strict_options
+@strict_options
 def playbook(
     trigger: str | None = None,
     *,
@@ -97,30 +83,30 @@ def playbook(
     Raises:
         ValueError, TypeError: something that cannot work, said at declaration.
     """
-    trigger = _trigger(trigger)
+    trigger = trigger_name(trigger)
     condition = parse(conditions)
-    _one_of("priority", priority, PRIORITIES)
-    _one_of("on_failure", on_failure, ON_FAILURE)
-    if isinstance(order, bool) or not isinstance(order, int):
-        raise TypeError(f"order is a whole number, not {order!r}")
+    one_of("priority", priority, PRIORITIES)
+    one_of("on_failure", on_failure, ON_FAILURE)
+    whole_number(order)
     if not isinstance(enabled, bool):
         raise TypeError(f"enabled is True or False, not {enabled!r}")
-    if when is not None and (not callable(when) or inspect.iscoroutinefunction(when)):
+    if when is not None and (not callable(when) or options.is_async(when)):
         raise TypeError("when takes a plain function of the trigger's object that returns a bool")
     if isinstance(aliases, str):
         raise TypeError(f"aliases is a list of names: aliases=[{aliases!r}]")
-    former = tuple(_name("alias", alias) for alias in aliases)
+    plain_text("description", description)
+    former = tuple(durable_name("alias", alias) for alias in aliases)
 
     def declare(func: PlaybookT) -> PlaybookT:
-        own_name = _name("name", name if name is not None else func.__name__)
-        if not inspect.iscoroutinefunction(func):
+        own_name = durable_name("name", name if name is not None else func.__name__)
+        if not options.is_async(func):
             raise TypeError(f"playbook {own_name!r} must be an `async def` function")
         spec = PlaybookSpec(
             name=own_name,
             func=func,
             trigger=trigger,
             conditions=condition,
-            description=description or _first_line(func),
+            description=description or first_line(func),
             order=order,
             priority=priority,
             when=when,
@@ -128,7 +114,7 @@ def playbook(
             enabled=enabled,
             aliases=former,
             parameters=parameters_of(func, f"playbook {own_name!r}"),
-            **_origin(func),
+            **origin(func),
         )
         if (registry := active_registry()) is not None:
             registry.register(spec)
@@ -138,7 +124,7 @@ def playbook(
     return declare
 
 
-@_strict_options
+@strict_options
 def action(
     name: str | None = None,
     *,
@@ -163,24 +149,25 @@ def action(
     Raises:
         ValueError, TypeError: something that cannot work, said at declaration.
     """
-    _number("timeout", timeout, above_zero=True)
-    _number("retry_backoff", retry_backoff, above_zero=False)
+    seconds("timeout", timeout, above_zero=True)
+    seconds("retry_backoff", retry_backoff, above_zero=False)
     if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
         raise ValueError(f"retries is a whole number from 0 up, not {retries!r}")
-    if idempotent not in (None, True, False):
+    if idempotent is not None and not isinstance(idempotent, bool):
         raise TypeError(f"idempotent is True, False or None, not {idempotent!r}")
+    plain_text("description", description)
 
     def declare(func: Callable[P, Any]) -> Callable[P, Coroutine[Any, Any, Any]]:
         spec = ActionSpec(
-            name=_name("name", name if name is not None else func.__name__),
+            name=durable_name("name", name if name is not None else func.__name__),
             func=func,
             timeout=timeout,
             retries=retries,
             retry_backoff=retry_backoff,
-            description=description or _first_line(func),
+            description=description or first_line(func),
             idempotent=idempotent,
-            is_async=inspect.iscoroutinefunction(func),
-            **_origin(func),
+            is_async=options.is_async(func),
+            **origin(func),
         )
 
         @functools.wraps(func)
@@ -234,9 +221,9 @@ async def update_current_alert(
             "determination, reason, partner"
         )
     if status is not None:
-        _one_of("status", status, STATUSES)
+        one_of("status", status, STATUSES)
     if determination is not None:
-        _one_of("determination", determination, DETERMINATIONS)
+        one_of("determination", determination, DETERMINATIONS)
     if status == "resolved" and determination in (None, "unknown"):
         raise ValueError(
             "resolving an alert takes a determination other than 'unknown': one of "
@@ -273,7 +260,7 @@ async def resolve_current_alert(
         ValueError: a determination other than malicious, suspicious or benign.
         NoCurrentRun: outside a run.
     """
-    _one_of("determination", determination, DETERMINATIONS[1:])
+    one_of("determination", determination, DETERMINATIONS[1:])
     run = context.alert_run_for("resolve_current_alert")
     arguments = {
         "determination": determination,
@@ -339,55 +326,3 @@ async def _step(
 ) -> dict[str, Any]:
     result: dict[str, Any] = await run.call_helper(helper, arguments)
     return result
-
-
-def _trigger(trigger: str | None) -> str | None:
-    if trigger is None or trigger == "manual":
-        return None
-    if not isinstance(trigger, str) or not trigger.strip():
-        raise TypeError(f"trigger is 'webhook', the name of a source or None, not {trigger!r}")
-    trigger = trigger.strip()
-    if trigger.split(".")[0] in LATER_TRIGGERS:
-        raise ValueError(
-            f"trigger {trigger!r} is not available in this version: use 'webhook', the name of a "
-            f"source, or None for a playbook that people start"
-        )
-    return trigger
-
-
-def _one_of(label: str, value: object, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        hint = nearest(value, allowed) if isinstance(value, str) else ""
-        raise ValueError(f"{label} is one of {', '.join(allowed)}, not {value!r}{hint}")
-
-
-def _number(label: str, value: object, *, above_zero: bool) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value < 0 or (above_zero and value == 0):  # type: ignore[arg-type,operator]
-        least = "above 0" if above_zero else "from 0 up"
-        raise ValueError(f"{label} is a number of seconds {least}, not {value!r}")
-
-
-def _name(label: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{label} is a string, not {value!r}")
-    name = value.strip()
-    if not name or len(name) > _MAX_NAME or not name.isprintable():
-        raise ValueError(f"{label} is 1 to {_MAX_NAME} printable characters, not {value!r}")
-    return name
-
-
-def _first_line(func: Callable[..., Any]) -> str:
-    return (inspect.getdoc(func) or "").strip().partition("\n")[0]
-
-
-def _origin(func: Callable[..., Any]) -> dict[str, Any]:
-    """Say where a function stands; the loader gives its modules the two path attributes."""
-    code = getattr(inspect.unwrap(func), "__code__", None)
-    scope = getattr(func, "__globals__", {})
-    return {
-        "module_path": scope.get("__opensoar_module__", func.__module__),
-        "function_name": func.__qualname__,
-        "source_file": scope.get("__opensoar_file__", getattr(code, "co_filename", "")),
-        "line": getattr(code, "co_firstlineno", 0),
-    }
