@@ -8,4 +8,4 @@ class OpensoarConfig(AppConfig):
     label = "opensoar"
 
     def ready(self) -> None:
-        from opensoar import checks  # noqa: F401  registers
+        from opensoar import checks, timeline_kinds  # noqa: F401  both register

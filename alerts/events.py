@@ -1,0 +1,46 @@
+"""What other apps may react to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from alerts.models import Alert
+from opensoar.actors import Actor
+from opensoar.events import DomainEvent
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedAlert:
+    """A new alert of one group commit; its row is stored in the transaction that emits this.
+
+    ``subject`` is what conditions are matched against: the alert's fields by the names a playbook knows them by, the
+    parsed body under ``raw_payload``. Subscribers append the names of the playbooks they triggered to ``playbooks``;
+    the answer to the sender lists them.
+    """
+
+    alert_id: UUID
+    partner_id: UUID
+    source: str
+    correlation_id: UUID
+    severity: str
+    delivery_id: UUID
+    subject: Mapping[str, Any]
+    playbooks: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class AlertChange:
+    """An alert as it is now, who changed it and which fields."""
+
+    alert: Alert
+    actor: Actor
+    changed: frozenset[str]
+
+
+alert_created: DomainEvent[list[CreatedAlert]] = DomainEvent("alert_created")  # a whole batch, emitted by ingest
+alert_updated: DomainEvent[AlertChange] = DomainEvent("alert_updated")  # any semantic edit, also the two below
+alert_resolved: DomainEvent[AlertChange] = DomainEvent("alert_resolved")
+alert_reopened: DomainEvent[AlertChange] = DomainEvent("alert_reopened")

@@ -1,0 +1,80 @@
+"""Timeline kinds that only alerts have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from django.utils.translation import gettext_noop as _
+
+from opensoar.timeline import Kind, register
+
+
+@register
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed(Kind):
+    """An analyst took the alert."""
+
+    action: ClassVar[str] = "claimed"
+    label: ClassVar[str] = _("Claimed")
+    user_id: str
+    username: str
+    status_before: str
+    status_after: str
+
+
+@register
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartnerChanged(Kind):
+    """The alert was moved to another partner; slugs."""
+
+    action: ClassVar[str] = "partner_changed"
+    label: ClassVar[str] = _("Partner changed")
+    before: str
+    after: str
+    metadata: dict[str, Any] | None = None
+
+
+@register
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentLinked(Kind):
+    """The alert became part of an incident."""
+
+    action: ClassVar[str] = "incident_linked"
+    label: ClassVar[str] = _("Linked to incident")
+    group: ClassVar[str] = "alerts"
+    incident_id: str
+    number: int
+
+
+@register
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentUnlinked(Kind):
+    """The alert was taken out of an incident."""
+
+    action: ClassVar[str] = "incident_unlinked"
+    label: ClassVar[str] = _("Unlinked from incident")
+    group: ClassVar[str] = "alerts"
+    incident_id: str
+    number: int
+
+
+@register
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DuplicateReceived(Kind):
+    """A resolved alert was sent again; it stays resolved."""
+
+    action: ClassVar[str] = "duplicate_received"
+    label: ClassVar[str] = _("Received again")
+    group: ClassVar[str] = "alerts"
+    delivery_id: str
+    duplicate_count: int | None = None
+
+
+@register
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archived(Kind):
+    """The alert was deleted: out of sight, kept until retention ends."""
+
+    action: ClassVar[str] = "archived"
+    label: ClassVar[str] = _("Deleted")
