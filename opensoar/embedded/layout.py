@@ -94,16 +94,22 @@ def choose_store(data_dir: Path, user: ServiceUser | None, say: Callable[[str], 
         if not reachable:
             inside.rmdir()
         store = inside if reachable else SYSTEM_ROOT / instance
-        write_private(pointer, json.dumps({"id": instance, "store": "services" if reachable else str(store)}) + "\n")
+        write_private(
+            pointer, json.dumps({"id": instance, "store": "services" if reachable else str(store)}) + "\n"
+        )
     except (ValueError, KeyError, TypeError):
         raise ProcessFailed(f"{pointer} is damaged: it must name the directory of the database") from None
     store.mkdir(mode=0o711, parents=True, exist_ok=True)
     if not can_reach(user, store):
         name = user.name if user else "this user"
-        raise ProcessFailed(f"{store} is out of reach for {name}: move the data directory {data_dir} elsewhere")
+        raise ProcessFailed(
+            f"{store} is out of reach for {name}: move the data directory {data_dir} elsewhere"
+        )
     if store.parent == SYSTEM_ROOT:
-        (store / "belongs-to").write_text(f"{data_dir}\n")
-        say(f"The database lies in {store}: {user.name if user else 'its user'} cannot enter {data_dir}")
+        owner = store / "belongs-to"
+        if not owner.exists():
+            say(f"The database lies in {store}: {user.name if user else 'its user'} cannot enter {data_dir}")
+        owner.write_text(f"{data_dir}\n")
     return Layout(data_dir, store)
 
 
@@ -115,7 +121,7 @@ def socket_dir(layout: Layout, user: ServiceUser | None) -> Path:
     link = layout.run / "sock"
     if link.is_symlink() and _is_private(link, user):
         return Path(os.readlink(link))
-    made = Path(tempfile.mkdtemp(prefix="opensoar-", dir="/tmp"))  # noqa: S108 - mkdtemp makes it private; TMPDIR may be as long
+    made = Path(tempfile.mkdtemp(prefix="opensoar-", dir="/tmp"))
     if user is not None:
         os.chown(made, user.uid, user.gid)
     link.unlink(missing_ok=True)
@@ -143,7 +149,9 @@ class DataLock:
         except OSError:
             holder = os.pread(self.fd, 200, 0).decode(errors="replace").strip()
             os.close(self.fd)
-            raise ProcessFailed(f"OpenSOAR already runs on {data_dir} ({holder or 'another process'})") from None
+            raise ProcessFailed(
+                f"OpenSOAR already runs on {data_dir} ({holder or 'another process'})"
+            ) from None
         self.describe(f"pid {os.getpid()}")
 
     def describe(self, text: str) -> None:
@@ -152,7 +160,9 @@ class DataLock:
         os.pwrite(self.fd, text.encode() + b"\n", 0)
 
     def release(self) -> None:
-        os.close(self.fd)
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
 
 
 def write_private(path: Path, text: str) -> None:

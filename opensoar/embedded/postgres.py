@@ -110,7 +110,17 @@ class Postgres:
         # The built-in C.UTF-8 needs no locale of the system, and sorts the same on every machine.
         locale = ["--no-locale", "--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         # "trust" only counts until the first start: hba_file names our own rules.
-        argv = [str(self.bin / "initdb"), "-D", str(work), "-U", ADMIN, "-A", "trust", "--no-instructions", *locale]
+        argv = [
+            str(self.bin / "initdb"),
+            "-D",
+            str(work),
+            "-U",
+            ADMIN,
+            "-A",
+            "trust",
+            "--no-instructions",
+            *locale,
+        ]
         self._run("initdb", [*argv, "--no-sync"] if self.fast else argv)
         grants = (
             f"ALTER DEFAULT PRIVILEGES FOR ROLE {OWNER} GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {APP}",
@@ -131,7 +141,10 @@ class Postgres:
         work.rename(data)
 
     def _passwords(self) -> list[str]:
-        return [f"ALTER ROLE {role} PASSWORD '{self.layout.secret(_secret_name(role))}'" for role in (ADMIN, OWNER, APP)]
+        return [
+            f"ALTER ROLE {role} PASSWORD '{self.layout.secret(_secret_name(role))}'"
+            for role in (ADMIN, OWNER, APP)
+        ]
 
     def _single_user(self, data: Path, statements: list[str]) -> None:
         """Run SQL without a server: no window in which somebody could connect without a password."""

@@ -11,7 +11,6 @@ import contextlib
 import ctypes
 import json
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -118,10 +117,12 @@ def spawn(command: Command, run_dir: Path) -> Child:
                 group=user.gid if user else None,
                 extra_groups=[] if user else None,
                 umask=0o077 if user else -1,
-                preexec_fn=_die_with_parent(command.death_signal),  # noqa: PLW1509 - runs after setuid, which is the point
+                preexec_fn=_die_with_parent(command.death_signal),
             )
         except OSError as error:
-            raise ProcessFailed(f"{command.name}: {command.argv[0]} cannot be started ({error.strerror})") from None
+            raise ProcessFailed(
+                f"{command.name}: {command.argv[0]} cannot be started ({error.strerror})"
+            ) from None
     if popen.stdin is not None:
         with contextlib.suppress(BrokenPipeError), popen.stdin:
             popen.stdin.write(command.stdin)
@@ -149,7 +150,9 @@ def run_once(command: Command, *, timeout: float = 120.0) -> None:
         check=False,
     )
     if done.returncode:
-        lines = done.stdout.decode(errors="replace").strip().splitlines() or [f"exit status {done.returncode}"]
+        lines = done.stdout.decode(errors="replace").strip().splitlines() or [
+            f"exit status {done.returncode}"
+        ]
         with open(command.log, "ab") as log:
             log.write(done.stdout)
         raise ProcessFailed(f"{command.name}: {lines[-1]} (more in {command.log})")
@@ -210,6 +213,14 @@ def start_time(pid: int) -> int | None:
     return None if stat is None or stat[0] in "ZX" else int(stat[19])
 
 
+def process_age() -> float:
+    """Seconds since this process was started; what it has executed since makes no difference."""
+    ticks = start_time(os.getpid())
+    if ticks is None:
+        return 0.0
+    return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK"))
+
+
 def boot_id() -> str:
     """What tells one boot of the machine from the next; start times repeat across boots."""
     try:
@@ -236,11 +247,6 @@ def working_in(directory: Path) -> list[ProcessId]:
             if os.readlink(f"/proc/{pid}/cwd") == wanted and (ticks := start_time(pid)) is not None:
                 found.append(ProcessId(pid, ticks))
     return found
-
-
-def exited(fds: list[int], seconds: float) -> bool:
-    """Wait until one of the descriptors is readable."""
-    return bool(select.select(fds, [], [], seconds)[0])
 
 
 def _die_with_parent(number: signal.Signals) -> Callable[[], None] | None:

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 USER_NAME = "opensoar"
-SYSTEM_ROOT = Path("/var/lib/opensoar")  # reachable for every user, unlike a home or a private temporary directory
+SYSTEM_ROOT = Path(
+    "/var/lib/opensoar"
+)  # reachable for every user, unlike a home or a private temporary directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,17 @@ def _create() -> ServiceUser | None:
         return None
     no_login = "/usr/sbin/nologin" if Path("/usr/sbin/nologin").exists() else "/bin/false"
     subprocess.run(
-        [useradd, "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent", "--shell", no_login, USER_NAME],
+        [
+            useradd,
+            "--system",
+            "--user-group",
+            "--no-create-home",
+            "--home-dir",
+            "/nonexistent",
+            "--shell",
+            no_login,
+            USER_NAME,
+        ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         check=False,

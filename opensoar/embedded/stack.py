@@ -50,7 +50,9 @@ class Embedded:
         user = service_user() if postgres or valkey else None
         self.layout = layout.choose_store(self.data_dir, user, say)
         sockets = layout.socket_dir(self.layout, user)
-        self.postgres = Postgres(self.layout, binaries.postgres_bin(user), user, sockets, fast) if postgres else None
+        self.postgres = (
+            Postgres(self.layout, binaries.postgres_bin(user), user, sockets, fast) if postgres else None
+        )
         self.valkey = Valkey(self.layout, binaries.valkey_server(user), user, sockets) if valkey else None
 
     def start(self) -> Urls:

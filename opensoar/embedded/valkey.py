@@ -44,7 +44,10 @@ class Valkey:
         text = "".join(f"{name} {value}\n" for name, value in config.items())
         return Command(
             name="valkey",
-            argv=[str(self.program), "-"],  # the configuration comes by standard input: no password on a command line
+            argv=[
+                str(self.program),
+                "-",
+            ],  # the configuration comes by standard input: no password on a command line
             env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
             log=self.layout.log("valkey"),
             user=self.user,

@@ -1,0 +1,42 @@
+# `make run` and `make test` need nothing but a Python 3.12 or newer; the rest is fetched from the hashed lock.
+# Variables of `make run`: PORT (8000), DATA_DIR (var), PLAYBOOK_DIRS (playbooks), DEMO (1: demo data).
+
+SHELL := /bin/sh
+PYTHON_BIN := .venv/bin/python
+.DEFAULT_GOAL := help
+.PHONY: help run test lint e2e bench bench-full lock clean base dev
+
+help: ## Show what can be made
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+base:
+	@deploy/bootstrap.sh base
+
+dev:
+	@deploy/bootstrap.sh dev
+
+run: base ## Run OpenSOAR here (PORT= DATA_DIR= PLAYBOOK_DIRS= DEMO=1)
+	@$(if $(PORT),OPENSOAR_PORT='$(PORT)') $(if $(DATA_DIR),OPENSOAR_DATA_DIR='$(DATA_DIR)') \
+	$(if $(PLAYBOOK_DIRS),PLAYBOOK_DIRS='$(PLAYBOOK_DIRS)') exec $(PYTHON_BIN) manage.py up $(if $(filter-out 0,$(DEMO)),--demo)
+
+test: lint ## Lint, then run every test (PostgreSQL, Valkey, worker and Chromium are real)
+	@exec $(PYTHON_BIN) -m pytest
+
+lint: dev ## Everything that is checked without running the product
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" deploy/lint.sh
+
+e2e: dev ## Only the browser tests
+	@exec $(PYTHON_BIN) -m pytest -m e2e tests/e2e
+
+bench: dev ## The short benchmarks (under five minutes)
+	@exec $(PYTHON_BIN) -m benchmarks
+
+bench-full: dev ## All benchmarks
+	@exec $(PYTHON_BIN) -m benchmarks --full
+
+lock: dev ## Write the hashed locks anew from requirements/*.in
+	@deploy/lock.sh
+
+clean: ## Remove the environment and caches; data (var/) stay
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

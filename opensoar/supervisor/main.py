@@ -1,0 +1,293 @@
+"""Bring the product up, say what happens, watch over it, take it down."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from opensoar.embedded import Embedded, ProcessFailed, Urls
+from opensoar.embedded.layout import DataLock, prepare
+from opensoar.embedded.postgres import Postgres
+from opensoar.embedded.process import Child, Command, end_leftovers, process_age
+from opensoar.embedded.stack import last_line
+from opensoar.embedded.valkey import Valkey
+from opensoar.env import EnvError
+from opensoar.supervisor import stamps
+from opensoar.supervisor.instance import (
+    answers,
+    check_port,
+    ensure_keys,
+    read_credentials,
+    set_aside,
+    update_url,
+)
+from opensoar.supervisor.options import BASE_DIR, Options, add_arguments, read_options
+from opensoar.supervisor.tree import Service, Tree, how, starter
+
+READY_SECONDS = 120.0
+
+
+class Product:
+    """One start: from nothing to a supervised tree."""
+
+    def __init__(self, options: Options, say: Callable[[str], None]) -> None:
+        self.options = options
+        self.say = say
+        self.tree = Tree(say)
+        self.data_dir = prepare(options.data_dir)
+        self.run_dir = self.data_dir / "run"
+        self.lock = DataLock(self.data_dir)
+        self.lock.describe(f"pid {os.getpid()}, {options.url}")
+        self.credentials = self.data_dir / "credentials.env"
+        self.embedded: Embedded | None = None
+        self.created_admin = False
+
+    def start(self) -> None:
+        """Everything up to the moment when the product answers; raises ProcessFailed with one clear line."""
+        self.tree.listen()
+        for name in end_leftovers(self.run_dir):
+            self.say(f"Ended {name}, left over from an earlier start")
+        check_port(self.options.host, self.options.port)
+        for log in (self.data_dir / "logs").glob("*.log"):
+            set_aside(log)
+        urls = self._start_servers()
+        env = self._environment(urls)
+        self._prepare(env, urls)
+        if not self.tree.stopping:
+            self._start_product(env)
+            self._wait_ready()
+
+    def stop(self) -> None:
+        """Web, worker, Valkey, PostgreSQL; then the data are free for the next start."""
+        self.tree.stop()
+        if self.embedded is not None:
+            self.embedded.children.clear()  # the tree has stopped them
+            self.embedded.stop()
+        self.lock.release()
+
+    def _start_servers(self) -> Urls:
+        options = self.options
+        self.embedded = Embedded(
+            self.data_dir,
+            postgres=not options.database_url,
+            valkey=not options.redis_url,
+            say=self.say,
+            lock=self.lock,
+        )
+        first = self.embedded.postgres is not None and not self.embedded.layout.postgres.exists()
+        urls = self.embedded.start()
+        for server in (self.embedded.valkey, self.embedded.postgres):
+            if server is not None:
+                child = self.embedded.children[server.command().name]
+                self.tree.add(Service(child.name, self._restarter(self.embedded, server), child))
+        names = [
+            name for name, used in (("PostgreSQL", urls.database_url), ("Valkey", urls.redis_url)) if used
+        ]
+        if names:
+            self.say(f"{' and '.join(names)} {'created and ' if first else ''}running")
+        return urls
+
+    @staticmethod
+    def _restarter(embedded: Embedded, server: Postgres | Valkey) -> Callable[[], Child]:
+        def restart() -> Child:
+            server.prepare()
+            return embedded.spawn(server)
+
+        return restart
+
+    def _environment(self, urls: Urls) -> dict[str, str]:
+        """What web and worker get: the application's role, never the owner's."""
+        options = self.options
+        env = dict(os.environ)
+        for name in ("DATABASE_URL_FILE", "REDIS_URL_FILE", "DATABASE_OWNER_URL", "DATABASE_OWNER_URL_FILE"):
+            env.pop(name, None)
+        env |= {
+            "DJANGO_SETTINGS_MODULE": "opensoar.settings",
+            "DATABASE_URL": urls.database_url or options.database_url,
+            "REDIS_URL": urls.redis_url or options.redis_url,
+            "OPENSOAR_DATA_DIR": str(self.data_dir),
+            "OPENSOAR_PORT": str(options.port),
+            "PLAYBOOK_DIRS": os.pathsep.join(map(str, options.playbook_dirs)),
+            "PYTHONUNBUFFERED": "1",
+        }
+        ensure_keys(self.data_dir, env)
+        return env
+
+    def _prepare(self, env: dict[str, str], urls: Urls) -> None:
+        """Migrations, static files, playbooks, first admin: one process for all that is to do, none where all is done."""
+        marks = stamps.Stamps(self.data_dir)
+        now = stamps.current(self.options)
+        steps = (
+            marks.changed(now) if urls.database_url else [step for step in stamps.STEPS if step != "admin"]
+        )
+        if urls.database_url and not read_credentials(self.credentials) and "admin" not in steps:
+            steps.append("admin")
+        if steps:
+            marks.forget()
+            owner = urls.owner_url or os.environ.get("DATABASE_OWNER_URL") or self.options.database_url
+            self._run_prepare(env | {"DATABASE_URL": owner, "OPENSOAR_DB_POOL": "0"}, steps)
+        if self.tree.stopping:
+            return
+        update_url(self.credentials, self.options.url)
+        marks.note(now)
+
+    def _run_prepare(self, env: dict[str, str], steps: list[str]) -> None:
+        argv = [sys.executable, str(BASE_DIR / "manage.py"), "prepare", *steps]
+        argv += ["--credentials", str(self.credentials), "--url", self.options.url]
+        argv += ["--demo"] if self.options.demo else []
+        log = self.data_dir / "logs" / "prepare.log"
+        with (
+            open(log, "ab") as errors,
+            subprocess.Popen(
+                argv, env=env, cwd=BASE_DIR, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
+            ) as run,
+        ):
+            assert run.stdout is not None
+            for line in run.stdout:
+                self._heard(line)
+                if self.tree.stopping:
+                    run.terminate()
+        if run.returncode and not self.tree.stopping:
+            raise ProcessFailed(f"Preparing the database failed: {last_line(log)}")
+
+    def _heard(self, line: bytes) -> None:
+        try:
+            message = json.loads(line)
+        except ValueError:
+            return
+        self.created_admin = self.created_admin or bool(message.get("created_admin"))
+        self.say(str(message.get("done", "")))
+
+    def _start_product(self, env: dict[str, str]) -> None:
+        for command in (
+            web_command(self.options, env, self.data_dir),
+            worker_command(self.options, env, self.data_dir),
+        ):
+            self.tree.services.insert(0, service := Service(command.name, starter(command, self.run_dir)))
+            service.child = service.start()
+        self.tree.services[:2] = reversed(self.tree.services[:2])  # web stops first
+
+    def _wait_ready(self) -> None:
+        """Until /readyz answers and the worker has announced itself; a child that dies meanwhile ends the start."""
+        url, announced = f"{self.options.url}/readyz", self.run_dir / "worker.ready"
+        deadline = time.monotonic() + READY_SECONDS
+        missing = {"web", "worker"}
+        while missing and not self.tree.stopping:
+            if (dead := self.tree.dead()) is not None and dead.child is not None:
+                raise ProcessFailed(
+                    f"{dead.name} ended while starting ({how(dead.child)}): {last_line(dead.child.command.log)}"
+                )
+            if time.monotonic() > deadline:
+                raise ProcessFailed(
+                    f"Not ready after {READY_SECONDS:g} s: {' and '.join(sorted(missing))} (see {self.data_dir / 'logs'})"
+                )
+            if "worker" in missing and announced.exists():
+                missing.remove("worker")
+            if "web" in missing and answers(url):
+                missing.remove("web")
+            self.tree.wait(0.03)
+
+
+def web_command(options: Options, env: dict[str, str], data_dir: Path) -> Command:
+    """granian: one process per OPENSOAR_WEB_PROCESSES, each with OPENSOAR_WEB_THREADS threads."""
+    argv = [
+        sys.executable,
+        "-m",
+        "granian",
+        "--interface",
+        "wsgi",
+        "--host",
+        options.host,
+        "--port",
+        str(options.port),
+    ]
+    argv += ["--workers", str(options.web_processes), "--blocking-threads", str(options.web_threads)]
+    argv += ["--workers-kill-timeout", "10", "--no-ws", "--log-level", "warning", "opensoar.wsgi:application"]
+    return _product_command("web", argv, env, data_dir)
+
+
+def worker_command(options: Options, env: dict[str, str], data_dir: Path) -> Command:
+    """Dramatiq: its threads only hand sequences to the event loop, so two are enough."""
+    argv = [sys.executable, "-m", "dramatiq", "django_dramatiq.setup", "opensoar.worker"]
+    argv += [
+        "--processes",
+        str(options.worker_processes),
+        "--threads",
+        "2",
+        "--worker-shutdown-timeout",
+        "8000",
+    ]
+    ready = data_dir / "run" / "worker.ready"
+    ready.unlink(missing_ok=True)
+    return _product_command("worker", argv, env | {"OPENSOAR_READY_FILE": str(ready)}, data_dir)
+
+
+def _product_command(name: str, argv: list[str], env: dict[str, str], data_dir: Path) -> Command:
+    return Command(
+        name=name,
+        argv=argv,
+        env=env,
+        log=data_dir / "logs" / f"{name}.log",
+        cwd=str(BASE_DIR),
+        stop_seconds=15.0,
+        death_pipe=data_dir / "run" / f"{name}.death",
+    )
+
+
+def progress() -> Callable[[str], None]:
+    """Lines with the seconds since the command was typed; a closed output ends the talking, never the product."""
+    began = time.monotonic() - process_age()
+
+    def say(text: str) -> None:
+        try:
+            print(f"[{time.monotonic() - began:6.2f} s] {text}", flush=True)
+        except OSError:
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - stays for the rest of the process
+
+    return say
+
+
+def introduce(product: Product, say: Callable[[str], None]) -> None:
+    """What a person needs now: where it is, who may enter (the password once), where scripts find the rest."""
+    options = product.options
+    say(f"Ready: {options.url}")
+    known = read_credentials(product.credentials)
+    if product.created_admin:
+        name, password = known["OPENSOAR_ADMIN_USERNAME"], known["OPENSOAR_ADMIN_PASSWORD"]
+        say(f"Admin user: {name}   password: {password}   (shown once)")
+    if known:
+        say(f"For scripts: {product.credentials}")
+    elif options.database_url:
+        say("Create the first admin with: manage.py create_admin")
+    say("Ctrl-C stops everything")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the product until a signal; 0 after a clean stop, 1 with one line of explanation otherwise."""
+    parser = argparse.ArgumentParser(prog="manage.py up", description="Run OpenSOAR with everything it needs")
+    add_arguments(parser)
+    say = progress()
+    product: Product | None = None
+    status = 1
+    try:
+        product = Product(read_options(vars(parser.parse_args(argv))), say)
+        product.start()
+        if not product.tree.stopping:
+            introduce(product, say)
+            product.tree.run()
+        say("Stopping")
+        status = 0
+    except (ProcessFailed, EnvError) as error:
+        print(f"OpenSOAR: {error}", file=sys.stderr, flush=True)
+    finally:
+        if product is not None:
+            product.stop()
+    if status == 0:
+        say("Stopped")
+    return status
