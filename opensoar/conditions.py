@@ -200,8 +200,7 @@ def _split(key: str, name: str, kind: str, steps: list[str]) -> tuple[tuple[str,
     path = tuple(part for step in steps for part in step.split("."))
     if not path and lookup != "isnull":
         raise ConditionError(
-            f"condition {key!r}: {name} holds an object; name what lies in it, "
-            f"such as {name}__process__name"
+            f"condition {key!r}: {name} holds an object; name what lies in it, such as {name}__process__name"
         )
     if len(path) > _MAX_STEPS or not all(path):
         raise ConditionError(f"condition {key!r}: a path has 1 to {_MAX_STEPS} non-empty steps")
@@ -240,9 +239,7 @@ def _storable(value: Any) -> bool:
     return True
 
 
-def _checked(
-    key: str, name: str, kind: str, lookup: str, values: tuple[Any, ...]
-) -> tuple[Any, ...]:
+def _checked(key: str, name: str, kind: str, lookup: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
     """Check the values against what the field can hold, and put them into their usual form."""
     if lookup == "isnull":
         if not isinstance(values[0], bool):

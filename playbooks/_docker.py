@@ -99,8 +99,7 @@ async def collect(container):
         "restart_count": details.get("RestartCount"),
         "command": [details.get("Path"), *(details.get("Args") or [])],
         "state": {
-            key: state.get(key)
-            for key in ("Status", "Running", "ExitCode", "OOMKilled", "Pid", "Error")
+            key: state.get(key) for key in ("Status", "Running", "ExitCode", "OOMKilled", "Pid", "Error")
         },
         "started_at": state.get("StartedAt"),
         "finished_at": state.get("FinishedAt"),
@@ -142,9 +141,7 @@ async def engine(timeout=20):
     elif parts.scheme in ("http", "https") and parts.hostname:
         base, transport = url, httpx.AsyncHTTPTransport()
     else:
-        raise DockerError(
-            "OPENSOAR_DOCKER_URL must be unix:///path/to/docker.sock or http(s)://host:port"
-        )
+        raise DockerError("OPENSOAR_DOCKER_URL must be unix:///path/to/docker.sock or http(s)://host:port")
     # No proxy from the environment: the engine is on this machine or in the operator's network.
     async with httpx.AsyncClient(
         base_url=base, transport=transport, timeout=timeout, trust_env=False

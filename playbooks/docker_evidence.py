@@ -26,9 +26,7 @@ async def preserve_container_state(alert):
         await add_current_alert_comment(f"Container state was not preserved: {error}")
         raise
     if evidence["status"] != "preserved":
-        await add_current_alert_comment(
-            f"Container state was not preserved: {evidence['reason']}."
-        )
+        await add_current_alert_comment(f"Container state was not preserved: {evidence['reason']}.")
         return {"status": evidence["status"]}
     await add_current_alert_comment(
         describe(evidence),

@@ -106,8 +106,7 @@ def describe_host(hostname, history):
     if history["users"]:
         lines.append(f"Users seen on it: {', '.join(history['users'])}.")
     lines += [
-        f"Incident #{incident['number']} ({incident['severity']}, {incident['status']}): "
-        f"{incident['title']}"
+        f"Incident #{incident['number']} ({incident['severity']}, {incident['status']}): {incident['title']}"
         for incident in history["recent_incidents"]
     ]
     return "\n".join(lines)

@@ -88,9 +88,7 @@ class Alert(Mapping[str, Any]):
         try:
             return self._data[name]
         except KeyError:
-            raise AttributeError(
-                f"an alert has no field {name!r}{_hint(name, self._data)}"
-            ) from None
+            raise AttributeError(f"an alert has no field {name!r}{_hint(name, self._data)}") from None
 
     def __setattr__(self, name: str, value: Any) -> NoReturn:
         raise AttributeError(

@@ -40,9 +40,7 @@ class RunContext(Protocol):
     def alert_id(self) -> str | None:
         """Id of the alert the run is about; ``None`` for a manual run without one."""
 
-    async def call_action(
-        self, spec: ActionSpec, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    async def call_action(self, spec: ActionSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Execute an action once for this run, or return what it returned before."""
 
     async def call_helper(self, name: str, arguments: dict[str, Any]) -> Any:

@@ -117,7 +117,7 @@ class _ModuleLoader(importlib.abc.InspectLoader):
         )
         # What a neighbour declares is registered by the neighbour's own load.
         with collecting(tree.registry if own else None):
-            exec(self.get_code(module.__name__), vars(module))
+            exec(self.get_code(module.__name__), vars(module))  # noqa: S102  (what a loader is for)
 
 
 class _Finder(importlib.abc.MetaPathFinder):

@@ -69,9 +69,7 @@ def read(source: str, file: str) -> list[Finding]:
         module = _Module(ast.parse(source))
     except (SyntaxError, ValueError, RecursionError):
         return []  # importing it says so, with the line
-    found = [
-        Finding(level, message, file, line) for level, message, line in _findings(module)
-    ]
+    found = [Finding(level, message, file, line) for level, message, line in _findings(module)]
     return sorted(set(found), key=lambda finding: (finding.line or 0, finding.message))
 
 

@@ -108,9 +108,7 @@ def load_file(path: str | Path, root: str | Path | None = None) -> LoadResult:
     return LoadResult(registry, [_load_file(registry, read_directory(folder), folder, entry)])
 
 
-def load_version(
-    sources: Mapping[str, str], entry: str, root: str | Path | None = None
-) -> Registry:
+def load_version(sources: Mapping[str, str], entry: str, root: str | Path | None = None) -> Registry:
     """Execute a stored version from its sources alone; once per process and hash.
 
     Args:
@@ -145,9 +143,7 @@ def _load_file(registry: Registry, sources: Sources, root: Path, entry: str) -> 
         module_path = f"{root.resolve().name}.{module_name(entry)}"
         specs = registry.include(own, source_file=path, module_path=module_path)
     except LoadError as error:
-        return FileResult(
-            **place, error=str(error), error_line=error.line, details=error.details
-        )
+        return FileResult(**place, error=str(error), error_line=error.line, details=error.details)
     except DuplicatePlaybook as error:
         return FileResult(**place, error=str(error), error_line=error.line)
     return FileResult(**place, playbooks=specs)

@@ -6,12 +6,9 @@ import functools
 import inspect
 import math
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from opensoar.conditions import nearest
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 #: Triggers whose engine part comes later; refused rather than accepted and never fired.
 LATER_TRIGGERS = ("schedule", "incident", "observable")
@@ -20,7 +17,7 @@ _MAX_TRIGGER = 50
 _MAX_ORDER = 2**31 - 1  # what the database keeps
 
 
-def strict_options(declare: Callable[P, R]) -> Callable[P, R]:
+def strict_options[**P, R](declare: Callable[P, R]) -> Callable[P, R]:
     """Make an unknown option fail where it is written, with the nearest that exists."""
     known = tuple(inspect.signature(declare).parameters)
 

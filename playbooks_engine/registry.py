@@ -168,9 +168,7 @@ class Registry:
         # Two files may well have an action of one name, so there is nothing to refuse here.
         self._actions.append(spec)
 
-    def include(
-        self, other: Registry, *, source_file: str, module_path: str
-    ) -> tuple[PlaybookSpec, ...]:
+    def include(self, other: Registry, *, source_file: str, module_path: str) -> tuple[PlaybookSpec, ...]:
         """Take over all of `other`, or nothing; return its playbooks as they now stand here.
 
         Raises:
@@ -183,8 +181,7 @@ class Registry:
         self._by_name = trial._by_name
         self._playbooks.update(trial._playbooks)
         self._actions.extend(
-            replace(spec, source_file=source_file, module_path=module_path)
-            for spec in other._actions
+            replace(spec, source_file=source_file, module_path=module_path) for spec in other._actions
         )
         return tuple(trial._playbooks.values())
 
@@ -232,4 +229,3 @@ def parameters_of(func: Callable[..., Any], label: str) -> tuple[str, ...]:
                 f"takes one parameter of any name, or any of {', '.join(PARAMETERS)} by name"
             )
     return tuple(parameter.name for parameter in named if parameter.name in PARAMETERS)
-

@@ -273,9 +273,7 @@ async def resolve_current_alert(
     return await _step(run, "resolve_current_alert", arguments)
 
 
-async def add_current_alert_comment(
-    text: str, *, metadata: dict[str, Any] | None = None
-) -> dict[str, Any]:
+async def add_current_alert_comment(text: str, *, metadata: dict[str, Any] | None = None) -> dict[str, Any]:
     """Comment on the alert of the current run, as a durable step.
 
     Returns:
@@ -321,8 +319,6 @@ async def assign_current_alert(
     return await _step(run, "assign_current_alert", arguments)
 
 
-async def _step(
-    run: context.RunContext, helper: str, arguments: dict[str, Any]
-) -> dict[str, Any]:
+async def _step(run: context.RunContext, helper: str, arguments: dict[str, Any]) -> dict[str, Any]:
     result: dict[str, Any] = await run.call_helper(helper, arguments)
     return result

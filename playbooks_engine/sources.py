@@ -41,9 +41,7 @@ class Sources:
 
     @cached_property
     def _folders(self) -> frozenset[str]:
-        return frozenset(
-            parent.as_posix() for path in self.files for parent in PurePosixPath(path).parents
-        )
+        return frozenset(parent.as_posix() for path in self.files for parent in PurePosixPath(path).parents)
 
     def locate(self, name: str, importer: str) -> str | None:
         """Return the local module that ``import name`` means in the module `importer`, or None.

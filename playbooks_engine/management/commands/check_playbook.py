@@ -36,10 +36,7 @@ class Command(BaseCommand):
     def _show(self, report: Report) -> None:
         for spec in report.playbooks:
             self.stdout.write(
-                _(
-                    "playbook %(name)s  order %(order)s  trigger %(trigger)s  "
-                    "conditions %(conditions)s"
-                )
+                _("playbook %(name)s  order %(order)s  trigger %(trigger)s  conditions %(conditions)s")
                 % {
                     "name": spec["name"],
                     "order": spec["order"],
