@@ -83,13 +83,16 @@ class PlaybookSpec:
 
         Args:
             subject: the trigger's object, or the input for a manual run without one; what a
-                single parameter of any other name receives.
+                single parameter receives, unless its name asks for something else.
             named: values for the names in `PARAMETERS`; one that is missing is passed as None.
         """
-        known = [name for name in self.parameters if name in PARAMETERS]
-        if len(self.parameters) == 1 and not known:
-            return {self.parameters[0]: subject}
-        return {name: named.get(name) for name in known}
+        if len(self.parameters) == 1:
+            name = self.parameters[0]
+            # A lone `alert` is how most playbooks spell "what started me"; started by hand on no
+            # alert they get the input, as in the public OpenSOAR.
+            if name not in PARAMETERS or (name == "alert" and named.get(name) is None):
+                return {name: subject}
+        return {name: named.get(name) for name in self.parameters}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -99,6 +99,8 @@ def playbook(
 
     def declare(func: PlaybookT) -> PlaybookT:
         own_name = durable_name("name", name if name is not None else func.__name__)
+        if len({own_name, *former}) <= len(former):
+            raise ValueError(f"playbook {own_name!r}: name and aliases must all differ")
         if not options.is_async(func):
             raise TypeError(f"playbook {own_name!r} must be an `async def` function")
         spec = PlaybookSpec(
