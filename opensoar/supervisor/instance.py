@@ -13,6 +13,7 @@ from pathlib import Path
 
 from opensoar.embedded import ProcessFailed
 from opensoar.embedded.layout import write_private
+from opensoar.env import env_list
 
 LOG_BYTES = 20_000_000  # a log file past this is set aside (one generation is kept)
 
@@ -57,10 +58,14 @@ def check_port(host: str, port: int) -> None:
 
 
 def answers(url: str) -> bool:
-    """Whether ``url`` answers 200 (without any proxy between)."""
+    """Whether ``url`` answers 200, asked under a name that OPENSOAR_ALLOWED_HOSTS admits and through no proxy."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    request = urllib.request.Request(url)  # noqa: S310 - our own http:// address
+    allowed = [host.lstrip(".") for host in env_list("OPENSOAR_ALLOWED_HOSTS") if host != "*"]
+    if allowed:
+        request.add_header("Host", allowed[0])
     try:
-        with opener.open(url, timeout=2) as reply:
+        with opener.open(request, timeout=2) as reply:
             return bool(reply.status == 200)
     except OSError:
         return False
