@@ -1,0 +1,165 @@
+"""Group commit: request threads hand over what they received, one thread per process commits for all of them.
+
+While a transaction is on its way to the disk, the next batch gathers; so one alert alone is stored at once, and under
+load a commit is shared by many. The thread is started by the first request after a fork and replaced if it died.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from copy import deepcopy
+from uuid import UUID
+
+from django.db import connections
+from django.utils import timezone
+
+from alerts.ingest import MAX_BATCH, Incoming, Unavailable, store
+from opensoar.accounts.models import ApiToken
+
+log = logging.getLogger(__name__)
+
+WAIT = 10.0  # seconds a request waits for its commit
+MAX_WAITING_ALERTS = 5_000
+MAX_WAITING_BYTES = 64 * 1024 * 1024
+_NOTE_TOKEN_USE_EVERY = 60.0  # seconds
+# A network that swallows packets must not keep the one committer waiting for hours.
+_KEEPALIVE = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 10_000}
+
+
+class _Ticket:
+    """The items of one request, and the lock their sender waits on."""
+
+    __slots__ = ("abandoned", "done", "items", "size")
+
+    def __init__(self, items: Sequence[Incoming]) -> None:
+        self.items = items
+        self.size = sum(len(item.body) for item in items)
+        self.abandoned = False
+        self.done = threading.Lock()
+        self.done.acquire()
+
+
+class Committer:
+    """Hand items over with :meth:`submit`; it returns when they are stored."""
+
+    def __init__(self) -> None:
+        self._reset()
+        os.register_at_fork(after_in_child=self._reset)
+
+    def _reset(self) -> None:
+        self._wake = threading.Condition()
+        self._tickets: deque[_Ticket] = deque()
+        self._alerts = 0
+        self._bytes = 0
+        self._closing = False
+        self._thread: threading.Thread | None = None
+        self._token_noted: dict[UUID, float] = {}
+
+    def submit(self, items: Sequence[Incoming], *, wait: float = WAIT) -> None:
+        """Store at most 500 items with whatever else is waiting; every item has its outcome afterwards.
+
+        Raises :class:`Unavailable` when too much is waiting, the database is away, or ``wait`` seconds are over. In
+        that case what was not begun is dropped; what was begun may still be stored, and a repeat is a duplicate.
+        """
+        ticket = _Ticket(items)
+        with self._wake:
+            if self._alerts >= MAX_WAITING_ALERTS or self._bytes >= MAX_WAITING_BYTES:
+                raise Unavailable("too many alerts are waiting to be stored")
+            if self._thread is None or not self._thread.is_alive():
+                self._start()
+            self._tickets.append(ticket)
+            self._alerts += len(items)
+            self._bytes += ticket.size
+            self._wake.notify()
+        if not ticket.done.acquire(timeout=wait):
+            ticket.abandoned = True
+            raise Unavailable(f"not stored within {wait:.0f} seconds")
+        if any(item.outcome is None for item in items):
+            raise Unavailable("the database is not available")
+
+    def close(self) -> None:
+        """Store what is waiting, end the thread and its connection. The next submit starts anew."""
+        with self._wake:
+            thread, self._closing = self._thread, self._thread is not None
+            self._wake.notify()
+        if thread is not None:
+            thread.join(WAIT)
+
+    def _start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="ingest-committer", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            _use_own_connection()
+            while tickets := self._take():
+                self._commit(tickets)
+        finally:
+            connections["default"].close()
+
+    def _take(self) -> list[_Ticket]:
+        """Wait for work and take a batch of it; nothing when closing."""
+        taken: list[_Ticket] = []
+        count = 0
+        with self._wake:
+            while not taken:
+                while not self._tickets:
+                    if self._closing:
+                        self._closing, self._thread = False, None  # decided under the lock: nobody relies on us now
+                        return []
+                    self._wake.wait()
+                while self._tickets and (not taken or count + len(self._tickets[0].items) <= MAX_BATCH):
+                    ticket = self._tickets.popleft()
+                    self._alerts -= len(ticket.items)
+                    self._bytes -= ticket.size
+                    if not ticket.abandoned:
+                        taken.append(ticket)
+                        count += len(ticket.items)
+        return taken
+
+    def _commit(self, tickets: list[_Ticket]) -> None:
+        batch = [item for ticket in tickets for item in ticket.items]
+        try:
+            store(batch)
+        except Unavailable as error:
+            log.error("ingest cannot store: %s", error)
+        finally:  # whatever happens, nobody waits for a thread that is gone
+            for ticket in tickets:
+                ticket.done.release()
+        self._note_token_use({item.token_id for item in batch if item.token_id is not None})
+
+    def _note_token_use(self, tokens: set[UUID]) -> None:
+        """Keep ``last_used_at`` about a minute fresh, after the senders have their answers."""
+        now = time.monotonic()
+        due = [token for token in tokens if now - self._token_noted.get(token, -1e9) >= _NOTE_TOKEN_USE_EVERY]
+        if not due:
+            return
+        self._token_noted.update(dict.fromkeys(due, now))
+        try:
+            ApiToken.objects.filter(pk__in=due).update(last_used_at=timezone.now())
+        except Exception as error:
+            log.warning("last use of a token is not noted: %s", error)
+            connections["default"].close()
+
+
+def _use_own_connection() -> None:
+    """Give this thread a connection outside the pool: the pool's may all be in the hands of threads that wait for us.
+
+    Its statements are prepared once, where the settings do not say otherwise (some connection poolers cannot).
+    """
+    shared = connections["default"]
+    config = deepcopy(shared.settings_dict)
+    options = config.setdefault("OPTIONS", {})
+    options.pop("pool", None)
+    options.setdefault("prepare_threshold", 2)
+    for name, value in _KEEPALIVE.items():
+        options.setdefault(name, value)
+    connections["default"] = type(shared)(config, alias="default")
+
+
+committer = Committer()

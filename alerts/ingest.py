@@ -1,0 +1,380 @@
+"""Bodies that came in become alerts: many in one transaction, each kept whatever happens.
+
+:func:`store` takes a batch, from one thread that commits for many requests (``alerts.committer``) or from a command
+that reads a file. What is promised: when it returns, every item is durable, as an alert, as a duplicate of one, or as a
+quarantined delivery that says why; only the item that is at fault pays for a fault.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from alerts import ingest_rows as rows
+from alerts.events import CreatedAlert, alert_created
+from alerts.models import Alert, AlertEntry, Delivery
+from alerts.sources.base import NormalisedAlert
+from alerts.timeline_kinds import DuplicateReceived
+from opensoar.actors import Actor
+from opensoar.ids import uuid7
+from opensoar.timeline import Draft, record
+
+log = logging.getLogger(__name__)
+
+MAX_BATCH = 500
+PATIENCE = 5.0  # seconds a batch is tried again while the database is away
+_ATTEMPTS = 8  # tries against deadlocks and serialisation failures
+# SQLSTATE classes: connection, resources, operator, system, authentication, catalogue, failover to a read-only server.
+_AWAY = ("08", "53", "57P", "58", "28", "3D", "25006")
+_COLLISION = ("40001", "40P01", "55P03", "57014")
+
+
+class Unavailable(Exception):
+    """Nothing can be stored just now; the sender should repeat."""
+
+
+class SubscriberFailed(Exception):
+    """What reacts to new alerts raised; the cause is attached."""
+
+
+class _Vanished(Exception):
+    """An alert was deleted between two statements."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one body. ``state``: accepted, duplicate, replayed or quarantined (with or without an alert)."""
+
+    state: str
+    reason: str = ""
+    alert_id: UUID | None = None
+    correlation_id: UUID | None = None
+    title: str = ""
+    severity: str = ""
+    playbooks: tuple[str, ...] = ()
+
+
+@dataclass(slots=True, eq=False)
+class Incoming:
+    """One body with what was made of it; :func:`store` fills in the outcome.
+
+    ``key`` is the dedupe key. Without an ``alert`` the body could not be understood and ``reason`` says why.
+    """
+
+    body: bytes
+    content_type: str
+    source: str
+    partner_id: UUID
+    partner: str | None
+    token_id: UUID | None = None
+    alert: NormalisedAlert | None = None
+    payload: Any = None
+    key: bytes = b""
+    row: rows.AlertRow | None = None
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+    replayed: bool = False  # the delivery's row is there already
+    delivery_id: UUID = field(default_factory=uuid7)
+    alert_id: UUID = field(default_factory=uuid7)
+    correlation_id: UUID = field(default_factory=uuid7)
+    received_at: datetime = field(default_factory=timezone.now)
+    outcome: Outcome | None = None
+
+    def prepare(self, fingerprint: str | None) -> None:
+        """Compute key and columns, outside the transaction. ``fingerprint`` None: never a duplicate."""
+        if self.alert is None:
+            return
+        self.key = dedupe_key(self.partner_id, self.source, fingerprint or f"self:{self.alert_id}")
+        self.row = rows.alert_row(
+            self.alert,
+            alert_id=self.alert_id,
+            partner_id=self.partner_id,
+            source=self.source,
+            key=self.key,
+            correlation_id=self.correlation_id,
+            received_at=self.received_at,
+        )
+
+    def subject(self) -> dict[str, Any]:
+        """The alert as conditions and playbooks know it."""
+        alert = self.alert
+        assert alert is not None
+        return {
+            "id": str(self.alert_id),
+            "source": self.source,
+            "source_id": alert.source_id,
+            "title": alert.title,
+            "description": alert.description,
+            "severity": alert.severity,
+            "status": "new",
+            "determination": alert.determination or "unknown",
+            "source_ip": alert.source_ip,
+            "dest_ip": alert.dest_ip,
+            "hostname": alert.hostname,
+            "username": alert.username,
+            "rule_name": alert.rule_name,
+            "tags": list(alert.tags),
+            "iocs": alert.iocs,
+            "partner": self.partner,
+            "raw_payload": self.payload,
+            "normalized": alert.normalized,
+            "duplicate_count": 1,
+            "first_seen": self.received_at,
+            "last_seen": self.received_at,
+            "assigned_to": None,
+            "assigned_username": None,
+            "correlation_id": str(self.correlation_id),
+            "created_at": self.received_at,
+            "updated_at": self.received_at,
+            "resolved_at": None,
+            "resolve_reason": None,
+        }
+
+
+def dedupe_key(partner_id: UUID, source: str, fingerprint: str, generation: int = 0) -> bytes:
+    """SHA-256 over what makes two bodies the same alert. Lengths are part of it: no two tuples share a key."""
+    digest = hashlib.sha256(partner_id.bytes)
+    for part in (source, fingerprint, str(generation)):
+        raw = part.encode()
+        digest.update(len(raw).to_bytes(4, "big"))
+        digest.update(raw)
+    return digest.digest()
+
+
+def store(batch: Sequence[Incoming], *, patience: float = PATIENCE) -> None:
+    """Make every item durable and set its outcome.
+
+    Collisions with other writers are tried again, a database that is away is waited for (``patience`` seconds in all),
+    any other fault is isolated by halving the batch until one item is left, which is quarantined with the reason.
+    Raises :class:`Unavailable`; items without an outcome are then not known to be stored.
+    """
+    _store(list(batch), time.monotonic() + patience)
+
+
+def _store(batch: list[Incoming], deadline: float) -> None:
+    collisions, unsure = 0, False
+    while batch:
+        failure = _attempt(batch, unsure)
+        if failure is None:
+            return
+        fault = _fault(failure)
+        if fault == "away" and time.monotonic() < deadline:
+            # The connection may have died with the answer to a commit on its way.
+            unsure = unsure or batch[0].outcome is not None
+            log.warning("ingest waits for the database: %s", _sentence(failure))
+            connection.close()
+            time.sleep(0.1)
+        elif fault == "collision" and collisions < _ATTEMPTS:
+            collisions += 1
+            time.sleep(random.uniform(0, 0.01 * collisions))
+        elif fault == "data":
+            return _isolate(batch, failure, deadline)
+        else:
+            _forget(batch)
+            raise Unavailable(_sentence(failure)) from failure
+
+
+def _attempt(batch: list[Incoming], unsure: bool) -> Exception | None:
+    try:
+        if not (unsure and _was_committed(batch)):
+            write(batch)
+    except Exception as error:
+        return error
+    return None
+
+
+def _isolate(batch: list[Incoming], error: Exception, deadline: float) -> None:
+    """Halve the batch; what is left alone with its fault is quarantined."""
+    if len(batch) > 1:
+        middle = len(batch) // 2
+        _store(batch[:middle], deadline)
+        _store(batch[middle:], deadline)
+        return
+    item = batch[0]
+    if item.row is None or item.reason:  # even the quarantine fails: this is not the body's fault
+        _forget(batch)
+        raise Unavailable(_sentence(error)) from error
+    if isinstance(error, SubscriberFailed):
+        # The alert is in the queue for people to see; the delivery asks for the replay that starts its playbooks.
+        item.reason = _("The alert is stored, but its playbooks were not started: %s") % _sentence(error)
+        log.error("delivery %s: %s", item.delivery_id, item.reason, exc_info=error)
+    else:
+        item.row = None
+        item.reason = _("The alert could not be stored: %s") % _sentence(error)
+        log.error("delivery %s is quarantined: %s", item.delivery_id, item.reason)
+    _store(batch, deadline)
+
+
+def write(batch: Sequence[Incoming]) -> None:
+    """One attempt, one transaction (or a savepoint of the caller's). Raises whatever went wrong."""
+    firsts: dict[bytes, Incoming] = {}
+    observables = rows.Observables()
+    for item in batch:
+        if item.row is not None:
+            firsts.setdefault(item.key, item)
+            observables.add(item.row, item.alert_id, item.partner_id, item.source, item.received_at)
+    with transaction.atomic():
+        # The driver's own cursor: binary arrays bound by the server, which Django's cursor does not offer.
+        cursor = psycopg.Cursor(connection.connection)
+        new = _write_new(cursor, firsts, observables)
+        again = [item for item in batch if item.row is not None and item.alert_id not in new]
+        known = _write_again(cursor, again) if again else {}
+        rows.deliver(cursor, [_delivery(item, None, "quarantined") for item in batch if item.row is None])
+        created = _announce([item for item in batch if item.alert_id in new and not item.reason])
+        _finish(batch, known, created)
+
+
+def _write_new(
+    cursor: psycopg.Cursor[Any], firsts: dict[bytes, Incoming], observables: rows.Observables
+) -> set[UUID]:
+    """Store the first body of every key that nobody knows yet; returns the new alerts' ids."""
+    if not firsts:
+        return set()
+    ordered = [firsts[key] for key in sorted(firsts)]
+    new, linked = rows.insert_new(
+        cursor,
+        [
+            (*item.row.columns, item.delivery_id, _state(item, "accepted"), item.reason, *_origin(item))
+            for item in ordered
+            if item.row is not None
+        ],
+        observables,
+    )
+    links = [link for link in observables.links if link[0] in new]
+    if linked < len(links):
+        rows.link(cursor, links)
+    return new
+
+
+def _write_again(cursor: psycopg.Cursor[Any], again: list[Incoming]) -> dict[bytes, rows.Known]:
+    """Count the bodies of alerts that are known, keep each, link what they mention."""
+    known = rows.lock_known(cursor, sorted({item.key for item in again}))
+    if len(known) < len({item.key for item in again}):
+        raise _Vanished
+    totals: dict[bytes, tuple[UUID, int, datetime, UUID]] = {}
+    deliveries, links = [], []
+    for item in again:
+        alert = known[item.key]
+        times = totals[item.key][1] if item.key in totals else 0
+        totals[item.key] = (alert.id, times + 1, item.received_at, item.delivery_id)
+        deliveries.append(_delivery(item, alert.id, "duplicate"))
+        if item.row is not None and alert.partner_id == item.partner_id:  # not moved to another partner since
+            links += [(alert.id, item.partner_id, o.type, o.value_hash, o.field) for o in item.row.links]
+    counts = rows.count_again(cursor, list(totals.values()))
+    rows.deliver(cursor, deliveries)
+    rows.link(cursor, sorted(set(links)))
+    resolved = {alert.id: totals[key][3] for key, alert in known.items() if alert.status == Alert.Status.RESOLVED}
+    if resolved:
+        _note_on_resolved(resolved, counts)
+    return known
+
+
+def _note_on_resolved(deliveries: dict[UUID, UUID], counts: dict[UUID, int]) -> None:
+    """An alert that people are done with came again: it stays resolved, its timeline says so."""
+    alerts = Alert.objects.select_for_update().filter(pk__in=deliveries, status=Alert.Status.RESOLVED).order_by("pk")
+    for alert in alerts:
+        kind = DuplicateReceived(delivery_id=str(deliveries[alert.id]), duplicate_count=counts.get(alert.id))
+        record(AlertEntry, alert, Draft(kind, Actor.system("ingest")))
+
+
+def _announce(new: list[Incoming]) -> dict[UUID, CreatedAlert]:
+    """Tell the subscribers, who create runs in this transaction."""
+    created = [
+        CreatedAlert(
+            alert_id=item.alert_id,
+            partner_id=item.partner_id,
+            source=item.source,
+            correlation_id=item.correlation_id,
+            severity=item.alert.severity,
+            delivery_id=item.delivery_id,
+            subject=item.subject(),
+        )
+        for item in new
+        if item.alert is not None
+    ]
+    if created:
+        try:
+            alert_created.emit(created)
+        except Exception as error:
+            if _fault(error) in {"away", "collision"}:
+                raise
+            raise SubscriberFailed(_sentence(error)) from error
+    return {one.alert_id: one for one in created}
+
+
+def _finish(batch: Sequence[Incoming], known: dict[bytes, rows.Known], created: dict[UUID, CreatedAlert]) -> None:
+    """Set the outcomes. Before the commit: when its answer is lost they are still right."""
+    for item in batch:
+        alert, one = item.alert, known.get(item.key)
+        if item.row is None or alert is None:
+            item.outcome = Outcome("quarantined", item.reason)
+        elif one is None or one.id == item.alert_id:
+            started = tuple(created[item.alert_id].playbooks) if item.alert_id in created else ()
+            item.outcome = Outcome(
+                _state(item, "accepted"), item.reason, item.alert_id, item.correlation_id, alert.title, alert.severity,
+                started,
+            )  # fmt: skip
+        else:
+            item.outcome = Outcome(
+                _state(item, "duplicate"), item.reason, one.id, one.correlation_id, one.title, one.severity
+            )
+
+
+def _state(item: Incoming, otherwise: str) -> str:
+    return "quarantined" if item.reason else "replayed" if item.replayed else otherwise
+
+
+def _origin(item: Incoming) -> tuple[Any, ...]:
+    return item.token_id, item.content_type, item.body
+
+
+def _delivery(item: Incoming, alert_id: UUID | None, state: str) -> tuple[Any, ...]:
+    return (
+        item.delivery_id, item.partner_id, alert_id, item.token_id, item.source, _state(item, state), item.reason,
+        item.content_type, item.body, item.received_at,
+    )  # fmt: skip
+
+
+def _fault(error: Exception) -> str:
+    """``away`` (wait for the database), ``collision`` (try again), ``broken`` (give up), ``data`` (isolate it)."""
+    if isinstance(error, _Vanished):
+        return "collision"
+    if isinstance(error, InterfaceError):
+        return "away"
+    cause = error.__cause__ if isinstance(error, DatabaseError) else error
+    if not isinstance(cause, psycopg.Error):
+        return "data"
+    state = cause.sqlstate or ""
+    if state.startswith(_COLLISION):
+        return "collision"
+    if state.startswith(_AWAY) or (not state and isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)):
+        return "away"
+    return "broken" if state.startswith("42") else "data"
+
+
+def _was_committed(batch: Sequence[Incoming]) -> bool:
+    """Whether a commit whose answer was lost did happen; the outcomes it set are then right."""
+    return Delivery.objects.filter(pk=batch[0].delivery_id).exists()
+
+
+def _forget(batch: Sequence[Incoming]) -> None:
+    for item in batch:
+        item.outcome = None
+
+
+def _sentence(error: Exception) -> str:
+    """The first line of what went wrong, fit for a text column."""
+    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")[:500]

@@ -1,0 +1,188 @@
+"""Who sends: the token of an inbound request, and the partner its alerts belong to.
+
+Thousands of requests a second come with the same few tokens, so both are remembered for a moment: a token for less than
+a second (a revoked one is dead before the next), a partner's name for a few.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import parse_qsl
+from uuid import UUID
+
+from django.db import connection
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from opensoar.accounts.models import DEFAULT_PARTNER_ID, ApiToken, Partner
+from opensoar.accounts.services import get_or_create_partner
+from opensoar.accounts.services.tokens import token_digest
+from opensoar.actors import Actor
+
+_REFRESH_AFTER = 0.5  # seconds: one request reads the token anew while others go on with what is known
+_DEAD_AFTER = 0.9  # seconds: nobody goes on with older knowledge
+_PARTNER_FOR = 5.0  # seconds
+_MAX_REMEMBERED = 10_000
+_INGEST_SCOPES = frozenset({"ingest", "admin"})
+_TOKEN_PARAMETERS = frozenset({"token", "api_key", "apikey", "access_token", "x-api-key"})
+
+
+class Refused(Exception):
+    """The request's credentials do not open the webhooks; ``status`` is 401 or 403."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """A token as far as ingest needs it. ``partner_id`` and ``source`` bind every alert when they are set."""
+
+    token_id: UUID | None
+    name: str
+    partner_id: UUID | None = None
+    partner: str | None = None
+    source: str = ""
+    may_ingest: bool = True
+    revoked: bool = False
+    expires_at: datetime | None = None
+
+    @property
+    def actor(self) -> Actor:
+        """The sender as who did it, for what is recorded on its behalf."""
+        if self.token_id is None:
+            return Actor.system(self.name)
+        return Actor(kind="token", id=self.token_id, name=self.name)
+
+
+class _Remembered:
+    __slots__ = ("read_at", "refreshing", "value")
+
+    def __init__(self, value: Any, read_at: float) -> None:
+        self.value = value
+        self.read_at = read_at
+        self.refreshing = False
+
+
+_tokens: dict[bytes, _Remembered] = {}
+_partners: dict[str, _Remembered] = {}
+
+
+def authenticate(environ: Mapping[str, Any]) -> Sender:
+    """The sender of a WSGI request, by ``Authorization: Bearer`` or ``X-API-Key``. Raises :class:`Refused`."""
+    query = environ.get("QUERY_STRING", "")
+    if query and any(name.lower() in _TOKEN_PARAMETERS for name, _value in parse_qsl(query, keep_blank_values=True)):
+        raise Refused(401, _("Send the token in the header Authorization or X-API-Key; addresses end up in logs"))
+    plaintext = _credential(environ)
+    if not plaintext:
+        raise Refused(401, _first_token_hint() or _("API key required"))
+    sender = _sender(plaintext)
+    if sender is None or sender.revoked:
+        raise Refused(401, _first_token_hint() or _("Invalid or revoked API key"))
+    if sender.expires_at is not None and sender.expires_at <= timezone.now():
+        raise Refused(401, _("API key expired"))
+    if not sender.may_ingest:
+        raise Refused(403, _("Permission denied: requires a token with scope ingest"))
+    return sender
+
+
+def _credential(environ: Mapping[str, Any]) -> str:
+    scheme, _space, rest = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    if scheme.lower() == "bearer" and rest.strip():
+        return str(rest.strip())
+    return str(environ.get("HTTP_X_API_KEY", "").strip())
+
+
+def _first_token_hint() -> str:
+    """What to do on an installation that has no token yet; empty where there is one."""
+    try:
+        if ApiToken.objects.filter(kind=ApiToken.Kind.API).exists():
+            return ""
+    finally:
+        release_connection()
+    return _("API key required. There is none yet: make one with “manage.py create_token NAME --scope ingest”")
+
+
+def _sender(plaintext: str) -> Sender | None:
+    digest = token_digest(plaintext)
+    now = time.monotonic()
+    known = _tokens.get(digest)
+    if known is not None:
+        age = now - known.read_at
+        if age < _REFRESH_AFTER or (age < _DEAD_AFTER and known.refreshing):
+            return known.value  # type: ignore[no-any-return]
+        known.refreshing = True
+    sender = _read_token(digest)
+    if sender is None:
+        _tokens.pop(digest, None)
+    else:
+        _remember(_tokens, digest, sender, now)
+    return sender
+
+
+def _read_token(digest: bytes) -> Sender | None:
+    try:
+        token = ApiToken.objects.select_related("partner").filter(digest=digest, kind=ApiToken.Kind.API).first()
+    finally:
+        release_connection()
+    return None if token is None else sender_of(token)
+
+
+def sender_of(token: ApiToken) -> Sender:
+    """The sender that ``token`` (with its partner) stands for."""
+    return Sender(
+        token_id=token.pk,
+        name=token.name,
+        partner_id=token.partner_id,
+        partner=token.partner.public_slug if token.partner is not None else None,
+        source=token.source,
+        may_ingest=not _INGEST_SCOPES.isdisjoint(token.scopes),
+        revoked=token.revoked_at is not None,
+        expires_at=token.expires_at,
+    )
+
+
+def partner_named(name: str, sender: Sender) -> tuple[UUID, str | None] | None:
+    """Id and public slug of the partner a payload names; made if unknown, ``None`` where the settings refuse that."""
+    now = time.monotonic()
+    known = _partners.get(name)
+    if known is None or now - known.read_at > _PARTNER_FOR:
+        try:
+            partner = get_or_create_partner(name, actor=sender.actor)
+        finally:
+            release_connection()
+        known = _remember(_partners, name, None if partner is None else (partner.pk, partner.public_slug), now)
+    return known.value  # type: ignore[no-any-return]
+
+
+def partner_of(partner_id: UUID) -> tuple[UUID, str | None]:
+    """Id and public slug of a partner by id; the partner every installation has where it is gone."""
+    if partner_id == DEFAULT_PARTNER_ID:
+        return DEFAULT_PARTNER_ID, None
+    partner = Partner.objects.filter(pk=partner_id).first()
+    return (DEFAULT_PARTNER_ID, None) if partner is None else (partner.pk, partner.public_slug)
+
+
+def _remember[K](memory: dict[K, _Remembered], key: K, value: Any, now: float) -> _Remembered:
+    if len(memory) >= _MAX_REMEMBERED:
+        memory.clear()
+    memory[key] = entry = _Remembered(value, now)
+    return entry
+
+
+def forget() -> None:
+    """Forget every token and partner: what changes them in this process need not wait."""
+    _tokens.clear()
+    _partners.clear()
+
+
+def release_connection() -> None:
+    """Give the thread's connection back to the pool; a request waits for its commit without one."""
+    if not connection.in_atomic_block:
+        connection.close()
