@@ -190,7 +190,7 @@ def test_parameters_nobody_can_fill_are_refused():
     async def two(alert, config): ...
     async def positional_only(alert, /): ...
 
-    with pytest.raises(TypeError, match="parameter 'config'.*alert, incident, observable, input"):
+    with pytest.raises(TypeError, match=r"parameter 'config'.*alert, incident, observable, input"):
         playbook()(two)
     with pytest.raises(TypeError, match="positional-only"):
         playbook()(positional_only)
@@ -443,9 +443,9 @@ def test_a_known_field_that_is_empty_is_none(field):
 
 def test_unknown_fields_name_the_nearest():
     alert = sample()
-    with pytest.raises(AttributeError, match="'sorce_ip'.*did you mean 'source_ip'"):
+    with pytest.raises(AttributeError, match=r"'sorce_ip'.*did you mean 'source_ip'"):
         _ = alert.sorce_ip
-    with pytest.raises(KeyError, match="'sorce_ip'.*did you mean 'source_ip'"):
+    with pytest.raises(KeyError, match=r"'sorce_ip'.*did you mean 'source_ip'"):
         alert["sorce_ip"]
     assert alert.get("sorce_ip") is None
     assert alert.get("sorce_ip", 5) == 5
@@ -456,7 +456,7 @@ def test_unknown_fields_name_the_nearest():
 def test_it_is_read_only():
     given = {"tags": ["a"]}
     alert = Alert(given)
-    with pytest.raises(AttributeError, match="read-only.*update_current_alert"):
+    with pytest.raises(AttributeError, match=r"read-only.*update_current_alert"):
         alert.status = "resolved"
     with pytest.raises(AttributeError, match="read-only"):
         del alert.status
