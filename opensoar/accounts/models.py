@@ -179,6 +179,14 @@ class ApiToken(models.Model):
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > timezone.now())
 
 
+class LoginThrottle(models.Model):
+    """Attempts to sign in with one name from one address since the last success. Both are only kept as a digest."""
+
+    key = models.BinaryField(primary_key=True)
+    attempts = models.PositiveIntegerField(default=0)
+    since = models.DateTimeField()
+
+
 class AuditEntry(models.Model):
     """One administrative act: a login, a change of right, a token, a setting. Append-only."""
 

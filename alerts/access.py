@@ -1,0 +1,41 @@
+"""Alerts and observables by id: the one place that fetches and authorises."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+
+from alerts.models import Alert, Delivery, Observable
+from opensoar.access import parse_id, require
+from opensoar.actors import Actor
+from opensoar.errors import NotFound
+
+
+def get_alert_for(actor: Actor, pk: object, capability: str) -> Alert:
+    """The alert with what a row shows; :class:`NotAllowed`, or :class:`NotFound` if missing, deleted or foreign."""
+    require(actor, capability)
+    missing = _("Alert not found")
+    alert = Alert.objects.visible_to(actor).with_related().filter(pk=parse_id(pk, missing=missing)).first()
+    if alert is None:
+        raise NotFound(missing)
+    return alert
+
+
+def get_observable_for(actor: Actor, pk: object, capability: str) -> Observable:
+    """The observable; :class:`NotAllowed`, or :class:`NotFound` if missing or foreign."""
+    require(actor, capability)
+    missing = _("Observable not found")
+    observables = Observable.objects.visible_to(actor).select_related("partner").prefetch_related("enrichments")
+    observable = observables.filter(pk=parse_id(pk, missing=missing)).first()
+    if observable is None:
+        raise NotFound(missing)
+    return observable
+
+
+def get_delivery_for(actor: Actor, pk: object, capability: str) -> Delivery:
+    """The delivery; :class:`NotAllowed`, or :class:`NotFound` if missing or foreign."""
+    require(actor, capability)
+    missing = _("Delivery not found")
+    delivery = Delivery.objects.visible_to(actor).filter(pk=parse_id(pk, missing=missing)).first()
+    if delivery is None:
+        raise NotFound(missing)
+    return delivery

@@ -1,0 +1,38 @@
+"""What can be done to alerts and observables. Pages, API, playbook helpers and admin all call these."""
+
+from alerts.services.bulk import bulk
+from alerts.services.comments import comment_alert, edit_comment
+from alerts.services.observables import (
+    add_enrichment,
+    add_observables,
+    create_observable,
+    remove_enrichment,
+    upsert_observables,
+)
+from alerts.services.triage import (
+    UNSET,
+    archive_alert,
+    assign_alert,
+    claim_alert,
+    reopen_alert,
+    resolve_alert,
+    update_alert,
+)
+
+__all__ = [
+    "UNSET",
+    "add_enrichment",
+    "add_observables",
+    "archive_alert",
+    "assign_alert",
+    "bulk",
+    "claim_alert",
+    "comment_alert",
+    "create_observable",
+    "edit_comment",
+    "remove_enrichment",
+    "reopen_alert",
+    "resolve_alert",
+    "update_alert",
+    "upsert_observables",
+]
