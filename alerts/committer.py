@@ -12,10 +12,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from copy import deepcopy
+from typing import Any
 from uuid import UUID
 
 from django.db import connections
+from django.db.backends.postgresql.base import DatabaseWrapper
 from django.utils import timezone
 
 from alerts.ingest import MAX_BATCH, Incoming, Unavailable, store
@@ -24,14 +25,19 @@ from opensoar.accounts.models import ApiToken
 log = logging.getLogger(__name__)
 
 WAIT = 10.0  # seconds a request waits for its commit
-MAX_WAITING_ALERTS = 5_000
-MAX_WAITING_BYTES = 64 * 1024 * 1024
+MAX_WAITING_ALERTS = 10_000
+MAX_WAITING_BYTES = 128 * 1024 * 1024
 _NOTE_TOKEN_USE_EVERY = 60.0  # seconds
 # A network that swallows packets must not keep the one committer waiting for hours.
-_KEEPALIVE = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 10_000}
+_KEEPALIVE = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
 
 
-class _Ticket:
+class Ticket:
     """The items of one request, and the lock their sender waits on."""
 
     __slots__ = ("abandoned", "done", "items", "size")
@@ -43,9 +49,21 @@ class _Ticket:
         self.done = threading.Lock()
         self.done.acquire()
 
+    def wait(self, seconds: float = WAIT) -> None:
+        """Wait until the items are stored; each has its outcome then.
+
+        Raises :class:`Unavailable` when the database is away or ``seconds`` are over. In that case what was not begun
+        is dropped; what was begun may still be stored, and a repeat of it is a duplicate.
+        """
+        if not self.done.acquire(timeout=seconds):
+            self.abandoned = True
+            raise Unavailable(f"not stored within {seconds:.0f} seconds")
+        if any(item.outcome is None for item in self.items):
+            raise Unavailable("the database is not available")
+
 
 class Committer:
-    """Hand items over with :meth:`submit`; it returns when they are stored."""
+    """Stores what requests hand over, in batches of at most 500."""
 
     def __init__(self) -> None:
         self._reset()
@@ -53,20 +71,20 @@ class Committer:
 
     def _reset(self) -> None:
         self._wake = threading.Condition()
-        self._tickets: deque[_Ticket] = deque()
+        self._tickets: deque[Ticket] = deque()
         self._alerts = 0
         self._bytes = 0
         self._closing = False
         self._thread: threading.Thread | None = None
         self._token_noted: dict[UUID, float] = {}
 
-    def submit(self, items: Sequence[Incoming], *, wait: float = WAIT) -> None:
-        """Store at most 500 items with whatever else is waiting; every item has its outcome afterwards.
+    def submit(self, items: Sequence[Incoming]) -> None:
+        """Store at most 500 items with whatever else is waiting, and wait for it. Raises :class:`Unavailable`."""
+        self.hand_over(items).wait()
 
-        Raises :class:`Unavailable` when too much is waiting, the database is away, or ``wait`` seconds are over. In
-        that case what was not begun is dropped; what was begun may still be stored, and a repeat is a duplicate.
-        """
-        ticket = _Ticket(items)
+    def hand_over(self, items: Sequence[Incoming]) -> Ticket:
+        """Put items in the queue. Raises :class:`Unavailable` when too much is waiting in it."""
+        ticket = Ticket(items)
         with self._wake:
             if self._alerts >= MAX_WAITING_ALERTS or self._bytes >= MAX_WAITING_BYTES:
                 raise Unavailable("too many alerts are waiting to be stored")
@@ -76,11 +94,7 @@ class Committer:
             self._alerts += len(items)
             self._bytes += ticket.size
             self._wake.notify()
-        if not ticket.done.acquire(timeout=wait):
-            ticket.abandoned = True
-            raise Unavailable(f"not stored within {wait:.0f} seconds")
-        if any(item.outcome is None for item in items):
-            raise Unavailable("the database is not available")
+        return ticket
 
     def close(self) -> None:
         """Store what is waiting, end the thread and its connection. The next submit starts anew."""
@@ -102,15 +116,18 @@ class Committer:
         finally:
             connections["default"].close()
 
-    def _take(self) -> list[_Ticket]:
+    def _take(self) -> list[Ticket]:
         """Wait for work and take a batch of it; nothing when closing."""
-        taken: list[_Ticket] = []
+        taken: list[Ticket] = []
         count = 0
         with self._wake:
             while not taken:
                 while not self._tickets:
                     if self._closing:
-                        self._closing, self._thread = False, None  # decided under the lock: nobody relies on us now
+                        self._closing, self._thread = (
+                            False,
+                            None,
+                        )  # decided under the lock: nobody relies on us now
                         return []
                     self._wake.wait()
                 while self._tickets and (not taken or count + len(self._tickets[0].items) <= MAX_BATCH):
@@ -122,7 +139,7 @@ class Committer:
                         count += len(ticket.items)
         return taken
 
-    def _commit(self, tickets: list[_Ticket]) -> None:
+    def _commit(self, tickets: list[Ticket]) -> None:
         batch = [item for ticket in tickets for item in ticket.items]
         try:
             store(batch)
@@ -147,19 +164,22 @@ class Committer:
             connections["default"].close()
 
 
-def _use_own_connection() -> None:
-    """Give this thread a connection outside the pool: the pool's may all be in the hands of threads that wait for us.
+class _OwnConnection(DatabaseWrapper):
+    """A connection outside the pool, whose connections may all be in the hands of threads that wait for this one."""
 
-    Its statements are prepared once, where the settings do not say otherwise (some connection poolers cannot).
-    """
-    shared = connections["default"]
-    config = deepcopy(shared.settings_dict)
-    options = config.setdefault("OPTIONS", {})
-    options.pop("pool", None)
-    options.setdefault("prepare_threshold", 2)
-    for name, value in _KEEPALIVE.items():
-        options.setdefault(name, value)
-    connections["default"] = type(shared)(config, alias="default")
+    pool = None
+
+    def get_connection_params(self) -> dict[str, Any]:
+        """Prepared statements, unless the settings speak of them: some external poolers cannot do these."""
+        params = super().get_connection_params()
+        if "prepare_threshold" not in self.settings_dict["OPTIONS"]:
+            params["prepare_threshold"] = 2
+        return _KEEPALIVE | params
+
+
+def _use_own_connection() -> None:
+    """Give it to this thread, under the name that every query in it uses."""
+    connections["default"] = _OwnConnection(connections.settings["default"], alias="default")
 
 
 committer = Committer()

@@ -180,7 +180,8 @@ def _store(batch: list[Incoming], deadline: float) -> None:
             collisions += 1
             time.sleep(random.uniform(0, 0.01 * collisions))
         elif fault == "data":
-            return _isolate(batch, failure, deadline)
+            _isolate(batch, failure, deadline)
+            return
         else:
             _forget(batch)
             raise Unavailable(_sentence(failure)) from failure
@@ -275,7 +276,9 @@ def _write_again(cursor: psycopg.Cursor[Any], again: list[Incoming]) -> dict[byt
     counts = rows.count_again(cursor, list(totals.values()))
     rows.deliver(cursor, deliveries)
     rows.link(cursor, sorted(set(links)))
-    resolved = {alert.id: totals[key][3] for key, alert in known.items() if alert.status == Alert.Status.RESOLVED}
+    resolved = {
+        alert.id: totals[key][3] for key, alert in known.items() if alert.status == Alert.Status.RESOLVED
+    }
     if resolved:
         _note_on_resolved(resolved, counts)
     return known
@@ -283,7 +286,11 @@ def _write_again(cursor: psycopg.Cursor[Any], again: list[Incoming]) -> dict[byt
 
 def _note_on_resolved(deliveries: dict[UUID, UUID], counts: dict[UUID, int]) -> None:
     """An alert that people are done with came again: it stays resolved, its timeline says so."""
-    alerts = Alert.objects.select_for_update().filter(pk__in=deliveries, status=Alert.Status.RESOLVED).order_by("pk")
+    alerts = (
+        Alert.objects.select_for_update()
+        .filter(pk__in=deliveries, status=Alert.Status.RESOLVED)
+        .order_by("pk")
+    )
     for alert in alerts:
         kind = DuplicateReceived(delivery_id=str(deliveries[alert.id]), duplicate_count=counts.get(alert.id))
         record(AlertEntry, alert, Draft(kind, Actor.system("ingest")))
@@ -314,7 +321,9 @@ def _announce(new: list[Incoming]) -> dict[UUID, CreatedAlert]:
     return {one.alert_id: one for one in created}
 
 
-def _finish(batch: Sequence[Incoming], known: dict[bytes, rows.Known], created: dict[UUID, CreatedAlert]) -> None:
+def _finish(
+    batch: Sequence[Incoming], known: dict[bytes, rows.Known], created: dict[UUID, CreatedAlert]
+) -> None:
     """Set the outcomes. Before the commit: when its answer is lost they are still right."""
     for item in batch:
         alert, one = item.alert, known.get(item.key)
@@ -359,7 +368,9 @@ def _fault(error: Exception) -> str:
     state = cause.sqlstate or ""
     if state.startswith(_COLLISION):
         return "collision"
-    if state.startswith(_AWAY) or (not state and isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)):
+    if state.startswith(_AWAY) or (
+        not state and isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)
+    ):
         return "away"
     return "broken" if state.startswith("42") else "data"
 

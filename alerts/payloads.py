@@ -8,6 +8,7 @@ parsed, and nothing here recurses.
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,17 +18,19 @@ from urllib.parse import parse_qsl
 import orjson
 
 from alerts.lines import LineError, is_event_line, parse_line
-from alerts.safejson import check, parse_object, why_not
+from alerts.safejson import check, crowded, load, parse_object, why_not
 
 MAX_ITEMS = 20_000
 """Alerts in one body."""
 _MAX_FORM_FIELDS = 200
 
 _BOM = b"\xef\xbb\xbf"
-_NDJSON_TYPES = frozenset(
+NDJSON_TYPES = frozenset(
     f"application/{name}" for name in ("x-ndjson", "ndjson", "jsonl", "x-jsonl", "jsonlines", "x-jsonlines")
 )
+_LINE = re.compile(rb"\S[^\n]*")  # from the first character that is no blank; blank lines cost nothing
 _DECODER = json.JSONDecoder()
+# What all alerts of a notification share and none repeats.
 _ALERTMANAGER_COMMON = ("receiver", "groupKey", "externalURL")
 _FORM_TYPE = "application/x-www-form-urlencoded"
 
@@ -68,7 +71,7 @@ def parse_body(raw: bytes, content_type: str | None = None) -> Parsed:
     whatever charset is declared. Of a repeated key in an object the last one counts; the raw bytes keep all.
     """
     kind = (content_type or "").partition(";")[0].strip().lower()
-    if kind in _NDJSON_TYPES:
+    if kind in NDJSON_TYPES:
         return _one_or_many(raw, list(parse_lines(raw)), "ndjson")
     body = raw.removeprefix(_BOM).strip()
     if not body:
@@ -87,10 +90,14 @@ def _json_body(raw: bytes, body: bytes) -> Parsed:
         return lines
     if body[:1] == b"[":
         return _array(raw, body)
-    payload, reason = parse_object(body)
-    if payload is None:
+    value, reason = load(body)
+    if value is None:
         return _quarantine(raw, reason or "not understood")
-    return _unwrap(raw, body, payload)
+    wrapped = _unwrap(raw, body, value)
+    if wrapped is not None:
+        return wrapped
+    payload, reason = check(body, value)
+    return Parsed([Item(raw, payload, reason)], "json")
 
 
 def _as_object_lines(raw: bytes, body: bytes) -> Parsed | None:
@@ -104,20 +111,12 @@ def _as_object_lines(raw: bytes, body: bytes) -> Parsed | None:
 def parse_lines(raw: bytes) -> Iterator[Item]:
     """One item per line that is not blank. A line that is no object is quarantined, the others are not."""
     count = 0
-    start = 0
-    while start < len(raw):
-        end = raw.find(b"\n", start)
-        end = len(raw) if end < 0 else end
-        line = raw[start:end].strip()
-        if count == 0:
-            line = line.removeprefix(_BOM)
-        if line:
-            if count == MAX_ITEMS:
-                yield Item(raw[start:], None, f"more than {MAX_ITEMS} lines in one body")
-                return
-            count += 1
-            yield parse_item(line)
-        start = end + 1
+    for match in _LINE.finditer(raw, len(_BOM) if raw.startswith(_BOM) else 0):
+        if count == MAX_ITEMS:
+            yield Item(raw[match.start() :], None, f"more than {MAX_ITEMS} lines in one body")
+            return
+        count += 1
+        yield parse_item(match.group().rstrip())
     if count == 0:
         yield Item(raw, None, "the body is empty")
 
@@ -131,6 +130,8 @@ def parse_item(line: bytes) -> Item:
 
 
 def _array(raw: bytes, body: bytes) -> Parsed:
+    if crowded(body):
+        return _quarantine(raw, "more lists and objects than any alerts of this size")
     try:
         values = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -203,27 +204,27 @@ def _skip(text: str, position: int) -> int:
     return position
 
 
-def _unwrap(raw: bytes, body: bytes, payload: dict[str, Any]) -> Parsed:
-    """The alerts in a vendor's wrapper, or the object itself."""
-    alerts: Any = payload.get("alerts")
+def _unwrap(raw: bytes, body: bytes, wrapper: dict[str, Any]) -> Parsed | None:
+    """The alerts in a vendor's wrapper; None when ``wrapper`` is none."""
+    alerts: Any = wrapper.get("alerts")
     if _all_objects(alerts):
-        if "groupKey" in payload or {"receiver", "status"} <= payload.keys():
-            # What all alerts of a notification share and none repeats.
-            common = {key: payload[key] for key in _ALERTMANAGER_COMMON if key in payload}
+        if "groupKey" in wrapper or {"receiver", "status"} <= wrapper.keys():
+            common = {key: wrapper[key] for key in _ALERTMANAGER_COMMON if type(wrapper.get(key)) is str}
             text = body.decode()
             return _elements(raw, text, alerts, _member(text, 0, "alerts"), "alertmanager", common)
-        if len(payload) == 1:
+        if len(wrapper) == 1:
             text = body.decode()
             return _elements(raw, text, alerts, _member(text, 0, "alerts"), "array")
-    context = payload.get("context")
+    context: Any = wrapper.get("context")
     if type(context) is dict and _all_objects(context.get("alerts")):
         text = body.decode()
         start = _member(text, _member(text, 0, "context"), "alerts")
         return _elements(raw, text, context["alerts"], start, "elastic")
-    if _all_objects(payload.get("context.alerts")):
+    alerts = wrapper.get("context.alerts")
+    if _all_objects(alerts):
         text = body.decode()
-        return _elements(raw, text, payload["context.alerts"], _member(text, 0, "context.alerts"), "elastic")
-    return Parsed([Item(raw, payload)], "json")
+        return _elements(raw, text, alerts, _member(text, 0, "context.alerts"), "elastic")
+    return None
 
 
 def _all_objects(value: Any) -> bool:

@@ -77,8 +77,12 @@ _partners: dict[str, _Remembered] = {}
 def authenticate(environ: Mapping[str, Any]) -> Sender:
     """The sender of a WSGI request, by ``Authorization: Bearer`` or ``X-API-Key``. Raises :class:`Refused`."""
     query = environ.get("QUERY_STRING", "")
-    if query and any(name.lower() in _TOKEN_PARAMETERS for name, _value in parse_qsl(query, keep_blank_values=True)):
-        raise Refused(401, _("Send the token in the header Authorization or X-API-Key; addresses end up in logs"))
+    if query and any(
+        name.lower() in _TOKEN_PARAMETERS for name, _value in parse_qsl(query, keep_blank_values=True)
+    ):
+        raise Refused(
+            401, _("Send the token in the header Authorization or X-API-Key; addresses end up in logs")
+        )
     plaintext = _credential(environ)
     if not plaintext:
         raise Refused(401, _first_token_hint() or _("API key required"))
@@ -106,7 +110,9 @@ def _first_token_hint() -> str:
             return ""
     finally:
         release_connection()
-    return _("API key required. There is none yet: make one with “manage.py create_token NAME --scope ingest”")
+    return _(
+        "API key required. There is none yet: make one with “manage.py create_token NAME --scope ingest”"
+    )
 
 
 def _sender(plaintext: str) -> Sender | None:
@@ -116,7 +122,7 @@ def _sender(plaintext: str) -> Sender | None:
     if known is not None:
         age = now - known.read_at
         if age < _REFRESH_AFTER or (age < _DEAD_AFTER and known.refreshing):
-            return known.value  # type: ignore[no-any-return]
+            return known.value
         known.refreshing = True
     sender = _read_token(digest)
     if sender is None:
@@ -128,7 +134,9 @@ def _sender(plaintext: str) -> Sender | None:
 
 def _read_token(digest: bytes) -> Sender | None:
     try:
-        token = ApiToken.objects.select_related("partner").filter(digest=digest, kind=ApiToken.Kind.API).first()
+        token = (
+            ApiToken.objects.select_related("partner").filter(digest=digest, kind=ApiToken.Kind.API).first()
+        )
     finally:
         release_connection()
     return None if token is None else sender_of(token)
@@ -157,8 +165,10 @@ def partner_named(name: str, sender: Sender) -> tuple[UUID, str | None] | None:
             partner = get_or_create_partner(name, actor=sender.actor)
         finally:
             release_connection()
-        known = _remember(_partners, name, None if partner is None else (partner.pk, partner.public_slug), now)
-    return known.value  # type: ignore[no-any-return]
+        known = _remember(
+            _partners, name, None if partner is None else (partner.pk, partner.public_slug), now
+        )
+    return known.value
 
 
 def partner_of(partner_id: UUID) -> tuple[UUID, str | None]:

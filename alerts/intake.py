@@ -1,0 +1,149 @@
+"""From the bytes of a body to what ingest stores: taken apart, normalised, given its partner and source."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from django.db import Error as DatabaseFailure
+from django.utils.translation import gettext as _
+
+from alerts import sources
+from alerts.ingest import Incoming
+from alerts.payloads import Item, parse_body
+from alerts.senders import Sender, partner_named
+from opensoar.accounts.models import DEFAULT_PARTNER_ID
+from opensoar.accounts.services.partners import partner_slug
+from opensoar.text import clean, clean_json
+
+log = logging.getLogger(__name__)
+
+DEFAULT_SOURCE = "webhook"
+MAX_SOURCE = 50
+MAX_CONTENT_TYPE = 100
+MAX_ALERT_BYTES = 1024 * 1024
+_NUL = (b"\\u0000", b"%00", b"\0")  # as JSON, a form and a line of text write it
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What is said around a body: by whom, under which address, of which type.
+
+    ``slug`` is the source named in the address (``/webhooks/alerts/<source>``), ``idempotency_key`` the header's.
+    """
+
+    sender: Sender
+    content_type: str = ""
+    slug: str = ""
+    idempotency_key: str = ""
+
+    def cleaned(self) -> Envelope:
+        """The same, with texts as the database takes them."""
+        return replace(
+            self,
+            content_type=clean(self.content_type)[:MAX_CONTENT_TYPE],
+            slug=clean(self.slug.strip().lower()),
+            idempotency_key=clean(self.idempotency_key.strip())[:500],
+        )
+
+
+def read_body(body: bytes, envelope: Envelope) -> list[Incoming]:
+    """Everything a body holds, each item ready to be stored; there is always one."""
+    envelope = envelope.cleaned()
+    found = parse_body(body, envelope.content_type).items
+    return read_items(found, envelope, 0 if len(found) == 1 else 1)
+
+
+def read_items(found: Iterable[Item], envelope: Envelope, first: int = 1) -> list[Incoming]:
+    """Items of a body as ingest stores them. ``first`` numbers them, so that one Idempotency-Key serves them all."""
+    return [read_item(item, envelope, number) for number, item in enumerate(found, first)]
+
+
+def read_item(item: Item, envelope: Envelope, number: int = 0) -> Incoming:
+    """One item as ingest stores it; ``number`` is its place in the body, 0 where it is the body.
+
+    Never raises for what the item holds: what cannot be understood is quarantined with the reason.
+    """
+    sender = envelope.sender
+    incoming = Incoming(
+        body=item.raw,
+        content_type=envelope.content_type,
+        source=(sender.source or envelope.slug or DEFAULT_SOURCE)[:MAX_SOURCE],
+        partner_id=sender.partner_id or DEFAULT_PARTNER_ID,
+        partner=sender.partner,
+        token_id=sender.token_id,
+    )
+    if item.payload is None:
+        incoming.reason = clean(item.reason or _("not understood"))
+    elif len(item.raw) > MAX_ALERT_BYTES:
+        incoming.reason = _("larger than 1 MB")
+    else:
+        # What conditions and playbooks are given ends up in the database as well.
+        hostile = any(mark in item.raw for mark in _NUL)
+        incoming.payload = clean_json(item.payload) if hostile else item.payload
+        _understand(incoming, envelope, number)
+    return incoming
+
+
+def _understand(incoming: Incoming, envelope: Envelope, number: int) -> None:
+    try:
+        slug = envelope.slug or sources.detect(incoming.payload)
+        incoming.alert = alert = sources.get(slug)(incoming.payload)
+        notes = list(alert.notes)
+        _set_source(incoming, envelope, notes)
+        if _set_partner(incoming, envelope.sender, notes):
+            incoming.notes = tuple(notes)
+            incoming.prepare(_fingerprint(incoming, envelope, number))
+            return
+    except DatabaseFailure:
+        raise  # the body is not to blame
+    except Exception as error:
+        log.exception("delivery %s cannot be normalised", incoming.delivery_id)
+        incoming.reason = clean(
+            _("The alert could not be read: %s") % f"{type(error).__name__}: {error}"[:500]
+        )
+    incoming.alert = incoming.row = None
+
+
+def _set_source(incoming: Incoming, envelope: Envelope, notes: list[str]) -> None:
+    """Whoever answers for it names the source: the token, then the address, then the payload."""
+    named = incoming.alert.source if incoming.alert is not None else None
+    if envelope.slug and envelope.slug not in sources.slugs():
+        notes.append(
+            _("no normaliser is called %(slug)s; the generic one read it")
+            % {"slug": envelope.slug[:MAX_SOURCE]}
+        )
+    if not envelope.sender.source and not envelope.slug:
+        incoming.source = named or DEFAULT_SOURCE
+    elif named and named != incoming.source:
+        notes.append(
+            _("the payload's source %(named)s is ignored: it is %(fixed)s")
+            % {"named": named, "fixed": incoming.source}
+        )
+
+
+def _set_partner(incoming: Incoming, sender: Sender, notes: list[str]) -> bool:
+    """Find the partner; without one there is a reason, and False."""
+    named = incoming.alert.partner if incoming.alert is not None else None
+    if named is None:
+        return True
+    if sender.partner_id is not None:
+        if partner_slug(named) != (sender.partner or "default"):
+            notes.append(_("the payload's partner is ignored: the token is bound to one"))
+        return True
+    partner = partner_named(named, sender)
+    if partner is None:
+        incoming.reason = _("unknown partner: %s") % named
+        return False
+    incoming.partner_id, incoming.partner = partner
+    return True
+
+
+def _fingerprint(incoming: Incoming, envelope: Envelope, number: int) -> str | None:
+    """What tells a repeat: the vendor's id, else the sender's Idempotency-Key, which counts for its token alone."""
+    if incoming.alert is not None and incoming.alert.source_id:
+        return f"id:{incoming.alert.source_id}"
+    if envelope.idempotency_key:
+        return f"key:{envelope.sender.token_id}:{number}:{envelope.idempotency_key}"
+    return None

@@ -1,0 +1,287 @@
+"""The inbound door: authenticate, read, hand to ingest, answer. Free of Django's request stack, for speed.
+
+Refused are credentials (401, 403) and size (413) alone. Whatever else arrives is stored before it is answered: as an
+alert, or in quarantine with 202 and the reason.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from django.conf import settings
+from django.db import Error as DatabaseFailure
+from django.utils.translation import gettext as _
+from psycopg_pool import PoolTimeout
+
+from alerts import bodies
+from alerts.committer import Ticket, committer
+from alerts.ingest import MAX_BATCH, Incoming, Unavailable
+from alerts.intake import MAX_ALERT_BYTES, Envelope, read_body, read_item
+from alerts.payloads import (
+    MAX_ITEMS,
+    NDJSON_TYPES,
+    BadGzip,
+    Item,
+    PayloadTooLarge,
+    decompress_gzip,
+    parse_item,
+)
+from alerts.senders import Refused, authenticate, release_connection
+
+log = logging.getLogger(__name__)
+
+PREFIX = "/api/v1/webhooks/"
+_ALERTS = PREFIX + "alerts"
+MAX_STREAM_BYTES = 16 * 1024 * 1024
+_CHUNK = 250  # alerts of a stream that are handed over at once
+_CHUNK_BYTES = 4 * 1024 * 1024
+_TRY_AGAIN = "Not stored; send it again in a few seconds."
+_RETRY = {"Retry-After": "5"}
+# Streams keep a thread and megabytes busy; more of them at once would store nothing sooner.
+_streams = threading.BoundedSemaphore(8)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What is answered."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+    """The WSGI application for every path below :data:`PREFIX`."""
+    response = handle(environ)
+    start_response(f"{response.status} {HTTPStatus(response.status).phrase}", response.headers)
+    return [response.body]
+
+
+def handle(environ: Mapping[str, Any]) -> Response:
+    """Answer one request, given as a WSGI environment. Never raises."""
+    try:
+        return _handle(environ)
+    except Refused as refusal:
+        challenge = {"WWW-Authenticate": "Bearer"} if refusal.status == 401 else {}
+        return _answer(refusal.status, {"detail": refusal.detail}, **challenge)
+    except PayloadTooLarge:
+        return _answer(413, {"detail": _("At most 1 MB an alert, or 16 MB of application/x-ndjson")})
+    except bodies.EndedEarly:
+        return _answer(400, {"detail": _("The body ended early")})
+    except (Unavailable, DatabaseFailure, PoolTimeout) as error:
+        log.warning("a webhook is answered 503: %s", error)
+        return _answer(503, {"detail": _TRY_AGAIN}, **_RETRY)
+    except Exception:
+        log.exception("a webhook failed")
+        return _answer(500, {"detail": _("Something went wrong on our side")})
+    finally:
+        release_connection()
+
+
+def _handle(environ: Mapping[str, Any]) -> Response:
+    slug = _slug(environ.get("PATH_INFO", ""))
+    if slug is None:
+        return _answer(404, {"detail": _("There is nothing here")})
+    if environ.get("REQUEST_METHOD") != "POST":
+        return _answer(405, {"detail": _("Use POST")}, Allow="POST")
+    _refuse_plain_http(environ)
+    envelope = Envelope(
+        sender=authenticate(environ),
+        content_type=environ.get("CONTENT_TYPE") or "",
+        slug=slug,
+        idempotency_key=environ.get("HTTP_IDEMPOTENCY_KEY", ""),
+    ).cleaned()
+    if envelope.content_type.partition(";")[0].strip().lower() in NDJSON_TYPES:
+        return _stream(environ, envelope)
+    items = _whole(environ, envelope)
+    for start in range(0, len(items), MAX_BATCH):
+        committer.submit(items[start : start + MAX_BATCH])
+    if len(items) == 1:
+        return _one(items[0], slug)
+    results = [_result(item) for item in items]
+    return _answer(_status(results), _summary(results))
+
+
+def _slug(path: str) -> str | None:
+    """The source that the address names, "" for none; None where there is nothing."""
+    path = path.rstrip("/")
+    if path == _ALERTS:
+        return ""
+    name = path.removeprefix(_ALERTS + "/")
+    if name == path or "/" in name:
+        return None
+    return name.encode("latin-1", "replace").decode("utf-8", "replace").strip().lower()
+
+
+def _refuse_plain_http(environ: Mapping[str, Any]) -> None:
+    """Where TLS is promised, a token that came in the clear is not accepted (pages redirect)."""
+    if not settings.SECURE_SSL_REDIRECT or environ.get("wsgi.url_scheme") == "https":
+        return
+    header, secure = settings.SECURE_PROXY_SSL_HEADER or ("", "")
+    if str(environ.get(header, "")).partition(",")[0].strip() != secure or not header:
+        raise Refused(403, _("Use https"))
+
+
+def _whole(environ: Mapping[str, Any], envelope: Envelope) -> list[Incoming]:
+    """The alerts of a body that is read at once."""
+    body = b"".join(bodies.pieces(environ, MAX_ALERT_BYTES))
+    encoding = bodies.encoding_of(environ)
+    if encoding in bodies.GZIP:
+        try:
+            body = decompress_gzip(body, MAX_ALERT_BYTES)
+        except BadGzip as error:
+            return [read_item(Item(body, None, str(error)), envelope)]
+    elif encoding:
+        return [read_item(Item(body, None, _unknown_encoding(encoding)), envelope)]
+    return read_body(body, envelope)
+
+
+def _unknown_encoding(encoding: str) -> str:
+    return _("Content-Encoding %s is not known; send it plain or as gzip") % encoding[:50]
+
+
+def _stream(environ: Mapping[str, Any], envelope: Envelope) -> Response:
+    """NDJSON of up to 20,000 alerts. When it is cut short, the answer counts what was stored before."""
+    if not _streams.acquire(timeout=2):
+        raise Unavailable("too many streams at once")
+    results: list[dict[str, Any]] = []
+    try:
+        _store_stream(_chunks(_stream_items(environ, envelope)), results)
+    except PayloadTooLarge:
+        return _answer(413, {"detail": _("At most 16 MB and 20,000 alerts in one body"), **_summary(results)})
+    except Unavailable as error:
+        log.warning("a stream is answered 503 after %d alerts: %s", len(results), error)
+        return _answer(503, {"detail": _TRY_AGAIN, **_summary(results)}, **_RETRY)
+    finally:
+        _streams.release()
+    return _answer(_status(results), _summary(results))
+
+
+def _store_stream(chunks: Iterator[list[Incoming]], results: list[dict[str, Any]]) -> None:
+    """Store chunk by chunk; the next one is read while the last one is on its way to the disk."""
+    pending: Ticket | None = None
+    try:
+        for chunk in chunks:
+            pending, previous = committer.hand_over(chunk), pending
+            _collect(previous, results)
+    finally:
+        _collect(pending, results)
+
+
+def _collect(ticket: Ticket | None, results: list[dict[str, Any]]) -> None:
+    if ticket is not None:
+        ticket.wait()
+        results.extend(map(_result, ticket.items))
+
+
+def _chunks(items: Iterator[Incoming]) -> Iterator[list[Incoming]]:
+    chunk: list[Incoming] = []
+    size = 0
+    for item in items:
+        chunk.append(item)
+        size += len(item.body)
+        if len(chunk) >= _CHUNK or size >= _CHUNK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+def _stream_items(environ: Mapping[str, Any], envelope: Envelope) -> Iterator[Incoming]:
+    plain = bodies.pieces(environ, MAX_STREAM_BYTES)
+    encoding = bodies.encoding_of(environ)
+    if encoding in bodies.GZIP:
+        plain = bodies.gunzipped(plain, MAX_STREAM_BYTES)
+    elif encoding:
+        yield read_item(Item(b"".join(plain), None, _unknown_encoding(encoding)), envelope)
+        return
+    number = 0
+    try:
+        for number, line in enumerate(bodies.lines(plain), 1):
+            if number > MAX_ITEMS:
+                raise PayloadTooLarge
+            yield read_item(parse_item(line), envelope, number)
+    except bodies.Undecodable as error:
+        for rest in filter(None, (error.line, error.rest)):
+            number += 1
+            yield read_item(Item(rest, None, error.reason), envelope)
+    if not number:
+        yield read_item(Item(b"", None, _("the body is empty")), envelope)
+
+
+def _one(item: Incoming, slug: str) -> Response:
+    """The public answer to one alert, with what ours adds."""
+    result = _result(item)
+    if result["state"] == "quarantined":
+        result["message"] = _("Stored in quarantine: %s") % result["reason"]
+    else:
+        what = "Elastic alert" if slug == "elastic" else "Alert"
+        result["message"] = f"{what} ingested. {len(result['playbooks_triggered'])} playbook(s) triggered."
+    return _answer(_status([result]), result)
+
+
+def _result(item: Incoming) -> dict[str, Any]:
+    outcome = item.outcome
+    assert outcome is not None  # a ticket that was waited for has all its outcomes
+    result: dict[str, Any] = {
+        "alert_id": outcome.alert_id,
+        "correlation_id": outcome.correlation_id,
+        "title": outcome.title,
+        "severity": outcome.severity,
+        "playbooks_triggered": outcome.playbooks,
+        "duplicate": outcome.state == "duplicate",
+        "state": outcome.state,
+        "delivery_id": item.delivery_id,
+    }
+    if outcome.reason:
+        result["reason"] = outcome.reason
+    if item.notes:
+        result["notes"] = item.notes
+    return result
+
+
+def _summary(results: list[dict[str, Any]]) -> dict[str, Any]:
+    states = Counter(result["state"] for result in results)
+    return {
+        "accepted": states["accepted"],
+        "duplicates": states["duplicate"],
+        "quarantined": states["quarantined"],
+        "results": results,
+    }
+
+
+def _status(results: list[dict[str, Any]]) -> int:
+    """202 where nothing of it could be understood."""
+    return 202 if all(result["state"] == "quarantined" for result in results) else 200
+
+
+def _answer(status: int, content: dict[str, Any], **headers: str) -> Response:
+    body = orjson.dumps(content)
+    return Response(status, [*headers.items(), *_fixed_headers(), ("Content-Length", str(len(body)))], body)
+
+
+@cache
+def _fixed_headers() -> tuple[tuple[str, str], ...]:
+    """What Django's middleware would add, with a stricter policy: nothing here is ever a page."""
+    headers = {
+        "Content-Type": "application/json",
+        "Cache-Control": "no-store",
+        "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+        "Referrer-Policy": "same-origin",
+        "Cross-Origin-Opener-Policy": "same-origin",
+    }
+    if settings.SECURE_HSTS_SECONDS:
+        headers["Strict-Transport-Security"] = (
+            f"max-age={settings.SECURE_HSTS_SECONDS}; includeSubDomains; preload"
+        )
+    return tuple(headers.items())
