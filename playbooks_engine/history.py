@@ -42,7 +42,7 @@ class History(TypedDict):
     alerts: alerts of the last `window_days` days whose source or destination address (or whose
         hostname, without regard to case) is the subject.
     by_severity: of these, number by severity; severities without an alert are absent.
-    first_seen, last_seen: oldest and newest of these alerts.
+    first_seen, last_seen: over all time, not only the window.
     incidents: number of incidents those alerts are linked to; `recent_incidents` are the newest
         of them, at most 5.
     users, addresses: distinct usernames and source addresses seen with the subject in the

@@ -18,7 +18,6 @@ from opensoar.conditions import ConditionError
 from playbooks_engine.alert import FIELDS, Alert
 from playbooks_engine.context import NoCurrentAlert, NoCurrentRun
 from playbooks_engine.history import host_history, ip_history
-from playbooks_engine.registry import DuplicatePlaybook, Registry, collecting
 
 from .fake_run import FakeRun
 
@@ -162,40 +161,6 @@ def test_names_are_short_and_printable(name):
         async def function(alert): ...
 
 
-def spec_of(function):
-    return playbook()(function).opensoar_playbook
-
-
-def test_arguments_are_bound_by_name():
-    async def one(anything): ...
-    async def optional(event=None): ...
-    async def named(alert, input): ...
-    async def alert_only(alert): ...
-    async def incident_only(incident): ...
-    async def none(): ...
-    async def with_default(alert, limit=5, *rest, **more): ...
-
-    values = {"alert": "A", "input": {"k": 1}}
-    assert spec_of(one).bind("S", values) == {"anything": "S"}
-    assert spec_of(optional).bind("S", values) == {"event": "S"}
-    assert spec_of(named).bind("S", values) == {"alert": "A", "input": {"k": 1}}
-    assert spec_of(alert_only).bind("S", {}) == {"alert": "S"}
-    assert spec_of(none).bind("S", values) == {}
-    assert spec_of(with_default).bind("S", values) == {"alert": "A"}
-    assert spec_of(alert_only).bind("A", values) == {"alert": "A"}
-    assert spec_of(incident_only).bind("A", values) == {"incident": None}
-
-
-def test_parameters_nobody_can_fill_are_refused():
-    async def two(alert, config): ...
-    async def positional_only(alert, /): ...
-
-    with pytest.raises(TypeError, match=r"parameter 'config'.*alert, incident, observable, input"):
-        playbook()(two)
-    with pytest.raises(TypeError, match="positional-only"):
-        playbook()(positional_only)
-
-
 # --- @action -----------------------------------------------------------------------------------
 
 
@@ -251,61 +216,6 @@ def test_an_action_inside_a_run_is_the_engine_s():
 def test_an_action_s_options_are_checked(options, error, words):
     with pytest.raises(error, match=words):
         action(**options)
-
-
-# --- registry ----------------------------------------------------------------------------------
-
-
-def declare(registry, name, **options):
-    async def function(alert): ...
-
-    with collecting(registry):
-        return playbook(name=name, **options)(function)
-
-
-def test_decorators_register_only_while_a_loader_collects():
-    registry = Registry()
-    declare(registry, "first", order=20)
-    declare(registry, "second", order=10, aliases=["former"])
-
-    @playbook(name="outside")
-    async def outside(alert): ...
-
-    assert list(registry.playbooks) == ["first", "second"]
-    assert registry.get("former") is registry.playbooks["second"]
-    assert registry.get("outside") is None
-    assert [spec.name for spec in registry.ordered()] == ["second", "first"]
-    with pytest.raises(TypeError):
-        registry.playbooks["third"] = None
-
-
-def test_order_ties_are_broken_by_name():
-    registry = Registry()
-    for name in ("b", "c", "a"):
-        declare(registry, name)
-    assert [spec.name for spec in registry.ordered()] == ["a", "b", "c"]
-
-
-@pytest.mark.parametrize(
-    ("first", "second"),
-    [
-        ({"name": "same"}, {"name": "same"}),
-        ({"name": "one", "aliases": ["same"]}, {"name": "same"}),
-        ({"name": "same"}, {"name": "two", "aliases": ["same"]}),
-        ({"name": "one", "aliases": ["same"]}, {"name": "two", "aliases": ["same"]}),
-    ],
-)
-def test_a_name_is_given_once(first, second):
-    registry = Registry()
-    declare(registry, **first)
-    with pytest.raises(DuplicatePlaybook, match=rf"'same' is taken twice.*{__file__}:\d+.*{__file__}:\d+"):
-        declare(registry, **second)
-
-
-@pytest.mark.parametrize("aliases", [["same"], ["old", "old"]])
-def test_a_playbook_s_own_names_differ(aliases):
-    with pytest.raises(ValueError, match="must all differ"):
-        declare(Registry(), "same", aliases=aliases)
 
 
 # --- helpers -----------------------------------------------------------------------------------
