@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -183,3 +183,38 @@ def _use_own_connection() -> None:
 
 
 committer = Committer()
+
+
+def store_stream(chunks: Iterable[list[Incoming]], stored: Callable[[Sequence[Incoming]], object]) -> None:
+    """Store chunk by chunk, in order; the next one is made while the last one is on its way to the disk.
+
+    ``stored`` is called with each chunk once it is durable, also when ``chunks`` ends with an exception. Raises
+    :class:`Unavailable`.
+    """
+    pending: Ticket | None = None
+    try:
+        for chunk in chunks:
+            pending, previous = committer.hand_over(chunk), pending
+            if previous is not None:
+                previous.wait()
+                stored(previous.items)
+    finally:
+        if pending is not None:
+            pending.wait()
+            stored(pending.items)
+
+
+def chunked(
+    items: Iterable[Incoming], count: int = 250, size: int = 4 * 1024 * 1024
+) -> Iterator[list[Incoming]]:
+    """Items in chunks of at most ``count``, and of about ``size`` bytes."""
+    chunk: list[Incoming] = []
+    weight = 0
+    for item in items:
+        chunk.append(item)
+        weight += len(item.body)
+        if len(chunk) >= count or weight >= size:
+            yield chunk
+            chunk, weight = [], 0
+    if chunk:
+        yield chunk

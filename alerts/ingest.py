@@ -173,7 +173,7 @@ def _store(batch: list[Incoming], deadline: float) -> None:
         if fault == "away" and time.monotonic() < deadline:
             # The connection may have died with the answer to a commit on its way.
             unsure = unsure or batch[0].outcome is not None
-            log.warning("ingest waits for the database: %s", _sentence(failure))
+            log.warning("ingest waits for the database: %s", sentence_of(failure))
             connection.close()
             time.sleep(0.1)
         elif fault == "collision" and collisions < _ATTEMPTS:
@@ -184,7 +184,7 @@ def _store(batch: list[Incoming], deadline: float) -> None:
             return
         else:
             _forget(batch)
-            raise Unavailable(_sentence(failure)) from failure
+            raise Unavailable(sentence_of(failure)) from failure
 
 
 def _attempt(batch: list[Incoming], unsure: bool) -> Exception | None:
@@ -206,14 +206,14 @@ def _isolate(batch: list[Incoming], error: Exception, deadline: float) -> None:
     item = batch[0]
     if item.row is None or item.reason:  # even the quarantine fails: this is not the body's fault
         _forget(batch)
-        raise Unavailable(_sentence(error)) from error
+        raise Unavailable(sentence_of(error)) from error
     if isinstance(error, SubscriberFailed):
         # The alert is in the queue for people to see; the delivery asks for the replay that starts its playbooks.
-        item.reason = _("The alert is stored, but its playbooks were not started: %s") % _sentence(error)
+        item.reason = _("The alert is stored, but its playbooks were not started: %s") % sentence_of(error)
         log.error("delivery %s: %s", item.delivery_id, item.reason, exc_info=error)
     else:
         item.row = None
-        item.reason = _("The alert could not be stored: %s") % _sentence(error)
+        item.reason = _("The alert could not be stored: %s") % sentence_of(error)
         log.error("delivery %s is quarantined: %s", item.delivery_id, item.reason)
     _store(batch, deadline)
 
@@ -297,7 +297,6 @@ def _note_on_resolved(deliveries: dict[UUID, UUID], counts: dict[UUID, int]) -> 
 
 
 def _announce(new: list[Incoming]) -> dict[UUID, CreatedAlert]:
-    """Tell the subscribers, who create runs in this transaction."""
     created = [
         CreatedAlert(
             alert_id=item.alert_id,
@@ -312,13 +311,18 @@ def _announce(new: list[Incoming]) -> dict[UUID, CreatedAlert]:
         if item.alert is not None
     ]
     if created:
-        try:
-            alert_created.emit(created)
-        except Exception as error:
-            if _fault(error) in {"away", "collision"}:
-                raise
-            raise SubscriberFailed(_sentence(error)) from error
+        announce(created)
     return {one.alert_id: one for one in created}
+
+
+def announce(created: list[CreatedAlert]) -> None:
+    """Tell the subscribers, who create runs in this transaction. What they raise comes as :class:`SubscriberFailed`."""
+    try:
+        alert_created.emit(created)
+    except Exception as error:
+        if _fault(error) in {"away", "collision"}:
+            raise
+        raise SubscriberFailed(sentence_of(error)) from error
 
 
 def _finish(
@@ -385,7 +389,7 @@ def _forget(batch: Sequence[Incoming]) -> None:
         item.outcome = None
 
 
-def _sentence(error: Exception) -> str:
+def sentence_of(error: Exception) -> str:
     """The first line of what went wrong, fit for a text column."""
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}")[:500]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from django.db import Error as DatabaseFailure
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from alerts import sources
@@ -23,6 +24,9 @@ DEFAULT_SOURCE = "webhook"
 MAX_SOURCE = 50
 MAX_CONTENT_TYPE = 100
 MAX_ALERT_BYTES = 1024 * 1024
+_READ_BY_GENERIC = frozenset(
+    {"elastic"}
+)  # addresses of the public API whose bodies the generic normaliser knows
 _NUL = (b"\\u0000", b"%00", b"\0")  # as JSON, a form and a line of text write it
 
 
@@ -30,13 +34,20 @@ _NUL = (b"\\u0000", b"%00", b"\0")  # as JSON, a form and a line of text write i
 class Envelope:
     """What is said around a body: by whom, under which address, of which type.
 
-    ``slug`` is the source named in the address (``/webhooks/alerts/<source>``), ``idempotency_key`` the header's.
+    ``slug`` is the source named in the address (``/webhooks/alerts/<source>``), ``idempotency_key`` the header's;
+    ``received_at`` is set when the body came earlier than now.
     """
 
     sender: Sender
     content_type: str = ""
     slug: str = ""
     idempotency_key: str = ""
+    received_at: datetime | None = None
+
+    @property
+    def fixed_source(self) -> str:
+        """What the source is whatever the payload says: the token's, then the address's; empty for neither."""
+        return self.sender.source or ("" if self.slug == sources.GENERIC else self.slug[:MAX_SOURCE])
 
     def cleaned(self) -> Envelope:
         """The same, with texts as the database takes them."""
@@ -52,12 +63,9 @@ def read_body(body: bytes, envelope: Envelope) -> list[Incoming]:
     """Everything a body holds, each item ready to be stored; there is always one."""
     envelope = envelope.cleaned()
     found = parse_body(body, envelope.content_type).items
-    return read_items(found, envelope, 0 if len(found) == 1 else 1)
-
-
-def read_items(found: Iterable[Item], envelope: Envelope, first: int = 1) -> list[Incoming]:
-    """Items of a body as ingest stores them. ``first`` numbers them, so that one Idempotency-Key serves them all."""
-    return [read_item(item, envelope, number) for number, item in enumerate(found, first)]
+    if len(found) == 1:
+        return [read_item(found[0], envelope)]
+    return [read_item(item, envelope, number) for number, item in enumerate(found, 1)]
 
 
 def read_item(item: Item, envelope: Envelope, number: int = 0) -> Incoming:
@@ -69,10 +77,11 @@ def read_item(item: Item, envelope: Envelope, number: int = 0) -> Incoming:
     incoming = Incoming(
         body=item.raw,
         content_type=envelope.content_type,
-        source=(sender.source or envelope.slug or DEFAULT_SOURCE)[:MAX_SOURCE],
+        source=envelope.fixed_source or DEFAULT_SOURCE,
         partner_id=sender.partner_id or DEFAULT_PARTNER_ID,
         partner=sender.partner,
         token_id=sender.token_id,
+        received_at=envelope.received_at or timezone.now(),
     )
     if item.payload is None:
         incoming.reason = clean(item.reason or _("not understood"))
@@ -109,18 +118,14 @@ def _understand(incoming: Incoming, envelope: Envelope, number: int) -> None:
 def _set_source(incoming: Incoming, envelope: Envelope, notes: list[str]) -> None:
     """Whoever answers for it names the source: the token, then the address, then the payload."""
     named = incoming.alert.source if incoming.alert is not None else None
-    if envelope.slug and envelope.slug not in sources.slugs():
-        notes.append(
-            _("no normaliser is called %(slug)s; the generic one read it")
-            % {"slug": envelope.slug[:MAX_SOURCE]}
-        )
-    if not envelope.sender.source and not envelope.slug:
+    if envelope.slug and envelope.slug not in sources.slugs() and envelope.slug not in _READ_BY_GENERIC:
+        known = _("no normaliser is called %(slug)s; the generic one read it")
+        notes.append(known % {"slug": envelope.slug[:MAX_SOURCE]})
+    if not envelope.fixed_source:
         incoming.source = named or DEFAULT_SOURCE
     elif named and named != incoming.source:
-        notes.append(
-            _("the payload's source %(named)s is ignored: it is %(fixed)s")
-            % {"named": named, "fixed": incoming.source}
-        )
+        ignored = _("the payload's source %(named)s is ignored: it is %(fixed)s")
+        notes.append(ignored % {"named": named, "fixed": incoming.source})
 
 
 def _set_partner(incoming: Incoming, sender: Sender, notes: list[str]) -> bool:

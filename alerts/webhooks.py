@@ -22,7 +22,7 @@ from django.utils.translation import gettext as _
 from psycopg_pool import PoolTimeout
 
 from alerts import bodies
-from alerts.committer import Ticket, committer
+from alerts.committer import chunked, committer, store_stream
 from alerts.ingest import MAX_BATCH, Incoming, Unavailable
 from alerts.intake import MAX_ALERT_BYTES, Envelope, read_body, read_item
 from alerts.payloads import (
@@ -41,8 +41,6 @@ log = logging.getLogger(__name__)
 PREFIX = "/api/v1/webhooks/"
 _ALERTS = PREFIX + "alerts"
 MAX_STREAM_BYTES = 16 * 1024 * 1024
-_CHUNK = 250  # alerts of a stream that are handed over at once
-_CHUNK_BYTES = 4 * 1024 * 1024
 _TRY_AGAIN = "Not stored; send it again in a few seconds."
 _RETRY = {"Retry-After": "5"}
 # Streams keep a thread and megabytes busy; more of them at once would store nothing sooner.
@@ -154,7 +152,8 @@ def _stream(environ: Mapping[str, Any], envelope: Envelope) -> Response:
         raise Unavailable("too many streams at once")
     results: list[dict[str, Any]] = []
     try:
-        _store_stream(_chunks(_stream_items(environ, envelope)), results)
+        items = _stream_items(environ, envelope)
+        store_stream(chunked(items), lambda stored: results.extend(map(_result, stored)))
     except PayloadTooLarge:
         return _answer(413, {"detail": _("At most 16 MB and 20,000 alerts in one body"), **_summary(results)})
     except Unavailable as error:
@@ -163,36 +162,6 @@ def _stream(environ: Mapping[str, Any], envelope: Envelope) -> Response:
     finally:
         _streams.release()
     return _answer(_status(results), _summary(results))
-
-
-def _store_stream(chunks: Iterator[list[Incoming]], results: list[dict[str, Any]]) -> None:
-    """Store chunk by chunk; the next one is read while the last one is on its way to the disk."""
-    pending: Ticket | None = None
-    try:
-        for chunk in chunks:
-            pending, previous = committer.hand_over(chunk), pending
-            _collect(previous, results)
-    finally:
-        _collect(pending, results)
-
-
-def _collect(ticket: Ticket | None, results: list[dict[str, Any]]) -> None:
-    if ticket is not None:
-        ticket.wait()
-        results.extend(map(_result, ticket.items))
-
-
-def _chunks(items: Iterator[Incoming]) -> Iterator[list[Incoming]]:
-    chunk: list[Incoming] = []
-    size = 0
-    for item in items:
-        chunk.append(item)
-        size += len(item.body)
-        if len(chunk) >= _CHUNK or size >= _CHUNK_BYTES:
-            yield chunk
-            chunk, size = [], 0
-    if chunk:
-        yield chunk
 
 
 def _stream_items(environ: Mapping[str, Any], envelope: Envelope) -> Iterator[Incoming]:

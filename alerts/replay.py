@@ -1,0 +1,134 @@
+"""Quarantined deliveries parsed again, with today's code and today's settings."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from uuid import UUID
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from alerts.events import CreatedAlert
+from alerts.ingest import SubscriberFailed, announce, sentence_of, store
+from alerts.intake import DEFAULT_SOURCE, Envelope, read_body
+from alerts.models import Alert, Delivery
+from alerts.senders import Sender, partner_of, sender_of
+from opensoar.accounts.models import DEFAULT_PARTNER_ID, ApiToken
+from opensoar.accounts.services import audit
+from opensoar.actors import Actor
+from opensoar.errors import Conflict, NotFound
+
+
+@transaction.atomic
+def replay_delivery(*, actor: Actor, delivery: Delivery) -> Delivery:
+    """Parse a quarantined body again: it becomes an alert (state ``replayed``), or stays with the new reason.
+
+    An alert that was stored without its playbooks gets them. Of a body that now holds several alerts the first takes
+    the delivery, the others get their own. Raises :class:`Conflict` for a delivery that is not in quarantine, and
+    ``alerts.ingest.Unavailable``.
+    """
+    locked = Delivery.objects.visible_to(actor).select_for_update().filter(pk=delivery.pk).first()
+    if locked is None:
+        raise NotFound(_("Delivery not found"))
+    if locked.state != Delivery.State.QUARANTINED:
+        raise Conflict(_("Only a delivery in quarantine can be replayed"))
+    if locked.alert_id is None:
+        _read_again(locked)
+    else:
+        _announce_again(locked)
+    locked.refresh_from_db()
+    detail = {"state": locked.state, "reason": locked.reason}
+    audit(actor=actor, action="delivery_replayed", object_kind="delivery", object_id=locked.pk, detail=detail)
+    return locked
+
+
+def replay_all(
+    *,
+    actor: Actor,
+    ids: Iterable[UUID] = (),
+    source: str = "",
+    dry_run: bool = False,
+    progress: Callable[[Counter[str]], object] = lambda _states: None,
+) -> Counter[str]:
+    """Replay every quarantined delivery that ``actor`` sees, oldest first, or those named; counts the states after.
+
+    ``dry_run`` counts what is in quarantine and changes nothing.
+    """
+    waiting = Delivery.objects.visible_to(actor).filter(state=Delivery.State.QUARANTINED)
+    if wanted := list(ids):
+        waiting = waiting.filter(pk__in=wanted)
+    if source:
+        waiting = waiting.filter(source=source)
+    states: Counter[str] = Counter()
+    if dry_run:
+        states["quarantined"] = waiting.count()
+        return states
+    # The list is taken first: what stays in quarantine must not come round again.
+    for pk in list(waiting.order_by("pk").values_list("pk", flat=True)):
+        try:
+            states[replay_delivery(actor=actor, delivery=Delivery(pk=pk)).state] += 1
+        except (Conflict, NotFound):  # somebody else was faster
+            states["skipped"] += 1
+        progress(states)
+    return states
+
+
+def _envelope(delivery: Delivery) -> Envelope:
+    token = ApiToken.objects.select_related("partner").filter(pk=delivery.token_id).first()
+    if token is not None:
+        sender = sender_of(token)
+    else:
+        bound = delivery.partner_id != DEFAULT_PARTNER_ID
+        partner_id, slug = partner_of(delivery.partner_id)
+        sender = Sender(delivery.token_id, "replay", partner_id if bound else None, slug if bound else None)
+    named = delivery.source if delivery.source != DEFAULT_SOURCE and not sender.source else ""
+    return Envelope(sender, delivery.content_type, slug=named, received_at=delivery.received_at)
+
+
+def _read_again(delivery: Delivery) -> None:
+    items = read_body(bytes(delivery.body), _envelope(delivery))
+    first = next((item for item in items if item.row is not None), items[0])
+    first.delivery_id, first.replayed = delivery.pk, True
+    store(items, patience=0)
+
+
+def _announce_again(delivery: Delivery) -> None:
+    """The alert is there; what failed was to start its playbooks."""
+    alert = Alert.objects.select_for_update(of=("self",)).select_related("partner").get(pk=delivery.alert_id)
+    item = read_body(bytes(delivery.body), _envelope(delivery))[0]
+    if item.alert is None:
+        delivery.reason = item.reason
+        delivery.save(update_fields=["reason"])
+        return
+    now = {
+        "id": str(alert.pk),
+        "source": alert.source,
+        "severity": alert.severity,
+        "status": alert.status,
+        "determination": alert.determination,
+        "tags": alert.tags,
+        "partner": alert.partner.public_slug,
+        "correlation_id": str(alert.correlation_id),
+        "updated_at": alert.updated_at,
+        "resolved_at": alert.resolved_at,
+        "resolve_reason": alert.resolve_reason,
+    }
+    created = CreatedAlert(
+        alert_id=alert.pk,
+        partner_id=alert.partner_id,
+        source=alert.source,
+        correlation_id=alert.correlation_id,
+        severity=alert.severity,
+        delivery_id=delivery.pk,
+        subject=item.subject() | now,
+    )
+    try:
+        with transaction.atomic():
+            announce([created])
+        delivery.state, delivery.reason = Delivery.State.REPLAYED, ""
+    except SubscriberFailed as error:
+        delivery.reason = _("The alert is stored, but its playbooks were not started: %s") % sentence_of(
+            error
+        )
+    delivery.save(update_fields=["state", "reason"])
