@@ -155,10 +155,9 @@ class RunningProduct:
 
     def logs(self) -> str:
         """The end of every log, for the message of a failed test."""
-        parts = []
-        for log in sorted((self.data_dir / "logs").glob("*.log")):
-            parts.append(f"--- {log.name}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-15:]))
-        return "\n".join(parts)
+        logs = sorted((self.data_dir / "logs").glob("*.log"))
+        ends = (log.read_text(errors="replace").splitlines()[-15:] for log in logs)
+        return "\n".join(f"--- {log.name}\n" + "\n".join(end) for log, end in zip(logs, ends, strict=True))
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None

@@ -45,6 +45,7 @@ class Postgres:
     user: ServiceUser | None
     sockets: Path
     fast: bool = False
+    name: str = "postgres"
 
     def url(self, role: str, database: str = DATABASE) -> str:
         """The URL under which ``role`` reaches ``database``."""
@@ -72,7 +73,7 @@ class Postgres:
         for name, value in settings.items():
             argv += ["-c", f"{name}={value}"]
         return Command(
-            name="postgres",
+            name=self.name,
             argv=argv,
             env=self._env(),
             log=self.layout.log("postgres"),

@@ -117,7 +117,7 @@ def spawn(command: Command, run_dir: Path) -> Child:
                 group=user.gid if user else None,
                 extra_groups=[] if user else None,
                 umask=0o077 if user else -1,
-                preexec_fn=_die_with_parent(command.death_signal),
+                preexec_fn=die_with_parent(command.death_signal),
             )
         except OSError as error:
             raise ProcessFailed(
@@ -130,6 +130,20 @@ def spawn(command: Command, run_dir: Path) -> Child:
     record = run_dir / f"{command.name}.pid"
     record.write_text(json.dumps({"pid": ident.pid, "start_time": ident.start_time, "boot": boot_id()}))
     return Child(command, popen, ident, record, time.monotonic(), death_fd)
+
+
+def die_with_parent(number: signal.Signals) -> Callable[[], None] | None:
+    """What a child runs before it becomes its program, so that the kernel sends ``number`` when we die."""
+    if _libc is None:
+        return None
+    parent = os.getpid()
+
+    def before_exec() -> None:
+        _libc.prctl(PR_SET_PDEATHSIG, int(number))
+        if os.getppid() != parent:  # it died between fork and here: the signal will never come
+            os._exit(1)
+
+    return before_exec
 
 
 def run_once(command: Command, *, timeout: float = 120.0) -> None:
@@ -247,19 +261,6 @@ def working_in(directory: Path) -> list[ProcessId]:
             if os.readlink(f"/proc/{pid}/cwd") == wanted and (ticks := start_time(pid)) is not None:
                 found.append(ProcessId(pid, ticks))
     return found
-
-
-def _die_with_parent(number: signal.Signals) -> Callable[[], None] | None:
-    if _libc is None:
-        return None
-    parent = os.getpid()
-
-    def before_exec() -> None:
-        _libc.prctl(PR_SET_PDEATHSIG, int(number))
-        if os.getppid() != parent:  # it died between fork and here: the signal will never come
-            os._exit(1)
-
-    return before_exec
 
 
 def _open_death_pipe(path: Path | None) -> int | None:

@@ -58,20 +58,35 @@ class Embedded:
     def start(self) -> Urls:
         """Start what is not outside and return its URLs once each server answers."""
         end_leftovers(self.layout.run)
+        self.launch()
+        return self.wait()
+
+    def launch(self) -> None:
+        """Start the servers without waiting until they answer."""
         try:
-            for server in (self.valkey, self.postgres):
-                if server is not None:
-                    server.prepare()
-                    self.spawn(server)
-            for server in (self.valkey, self.postgres):
-                if server is not None:
-                    self.wait_ready(server)
+            for server in self.servers:
+                server.prepare()
+                self.spawn(server)
+        except BaseException:
+            self.stop()
+            raise
+
+    def wait(self, give_up: Callable[[], bool] = lambda: False) -> Urls:
+        """Wait until every server answers (a crash recovery may take its time), or ``give_up`` says so."""
+        try:
+            for server in self.servers:
+                self._wait_ready(server, give_up)
         except BaseException:
             self.stop()
             raise
         urls = self.urls()
         layout.write_private(self.layout.run / "urls.json", json.dumps(asdict(urls)) + "\n")
         return urls
+
+    @property
+    def servers(self) -> list[Postgres | Valkey]:
+        """The embedded servers, in the order in which they are stopped."""
+        return [server for server in (self.valkey, self.postgres) if server is not None]
 
     def urls(self) -> Urls:
         postgres, valkey = self.postgres, self.valkey
@@ -88,11 +103,10 @@ class Embedded:
         self.children[command.name] = child = spawn(command, self.layout.run)
         return child
 
-    def wait_ready(self, server: Postgres | Valkey, seconds: float = 60.0) -> None:
-        """Wait until ``server`` answers (a crash recovery may take its time)."""
-        child = self.children[server.command().name]
-        wait_until(lambda: server.is_ready() or child.exit_code() is not None, seconds, step=0.01)
-        if child.exit_code() is not None or not server.is_ready():
+    def _wait_ready(self, server: Postgres | Valkey, give_up: Callable[[], bool]) -> None:
+        child = self.children[server.name]
+        wait_until(lambda: server.is_ready() or child.exit_code() is not None or give_up(), 300.0, step=0.01)
+        if child.exit_code() is not None or not (server.is_ready() or give_up()):
             raise ProcessFailed(f"{child.name} did not start: {last_line(child.command.log)}")
 
     def stop(self) -> None:

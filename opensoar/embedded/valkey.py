@@ -20,6 +20,7 @@ class Valkey:
     program: Path
     user: ServiceUser | None
     sockets: Path
+    name: str = "valkey"
 
     @property
     def url(self) -> str:
@@ -43,7 +44,7 @@ class Valkey:
         }
         text = "".join(f"{name} {value}\n" for name, value in config.items())
         return Command(
-            name="valkey",
+            name=self.name,
             argv=[
                 str(self.program),
                 "-",

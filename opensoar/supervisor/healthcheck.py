@@ -1,9 +1,11 @@
-"""Exit 0 when /readyz answers 200; asked under a name that OPENSOAR_ALLOWED_HOSTS admits."""
+"""``python -m opensoar.supervisor.healthcheck`` exits 0 when the web server of this container is ready."""
 
-import os
+from __future__ import annotations
+
 import sys
 
+from opensoar.env import env_int
 from opensoar.supervisor.instance import answers
 
 if __name__ == "__main__":
-    sys.exit(not answers(f"http://127.0.0.1:{os.environ.get('OPENSOAR_PORT', '8000')}/readyz"))
+    sys.exit(not answers("127.0.0.1", env_int("OPENSOAR_PORT", 8000), "/readyz"))

@@ -7,7 +7,6 @@ import os
 import secrets
 import shutil
 import socket
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,16 +56,18 @@ def check_port(host: str, port: int) -> None:
             raise ProcessFailed(f"{host}:{port} cannot be listened on: {error.strerror}") from None
 
 
-def answers(url: str) -> bool:
-    """Whether ``url`` answers 200, asked under a name that OPENSOAR_ALLOWED_HOSTS admits and through no proxy."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    request = urllib.request.Request(url)  # noqa: S310 - our own http:// address
-    allowed = [host.lstrip(".") for host in env_list("OPENSOAR_ALLOWED_HOSTS") if host != "*"]
-    if allowed:
-        request.add_header("Host", allowed[0])
+def answers(host: str, port: int, path: str) -> bool:
+    """Whether ``GET path`` is answered 200, asked under a name that OPENSOAR_ALLOWED_HOSTS admits.
+
+    By hand: the standard library's client loads certificates, four times the memory of the whole supervisor.
+    """
+    address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    allowed = [name.lstrip(".") for name in env_list("OPENSOAR_ALLOWED_HOSTS") if name != "*"]
+    name = allowed[0] if allowed else "localhost"
     try:
-        with opener.open(request, timeout=2) as reply:
-            return bool(reply.status == 200)
+        with socket.create_connection((address, port), timeout=2) as client:
+            client.sendall(f"GET {path} HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode())
+            return client.recv(64).startswith(b"HTTP/1.1 200 ")
     except OSError:
         return False
 

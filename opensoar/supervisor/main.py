@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -18,16 +16,15 @@ from opensoar.embedded.process import Child, Command, end_leftovers, process_age
 from opensoar.embedded.stack import last_line
 from opensoar.embedded.valkey import Valkey
 from opensoar.env import EnvError
-from opensoar.supervisor import stamps
 from opensoar.supervisor.instance import (
     answers,
     check_port,
     ensure_keys,
     read_credentials,
     set_aside,
-    update_url,
 )
 from opensoar.supervisor.options import BASE_DIR, Options, add_arguments, read_options
+from opensoar.supervisor.preparation import Preparation
 from opensoar.supervisor.tree import Service, Tree, how, starter
 
 READY_SECONDS = 120.0
@@ -46,7 +43,8 @@ class Product:
         self.lock.describe(f"pid {os.getpid()}, {options.url}")
         self.credentials = self.data_dir / "credentials.env"
         self.embedded: Embedded | None = None
-        self.created_admin = False
+        self.work: Preparation | None = None
+        self.created_admin = self.is_new = False
 
     def start(self) -> None:
         """Everything up to the moment when the product answers; raises ProcessFailed with one clear line."""
@@ -56,42 +54,54 @@ class Product:
         check_port(self.options.host, self.options.port)
         for log in (self.data_dir / "logs").glob("*.log"):
             set_aside(log)
-        urls = self._start_servers()
-        env = self._environment(urls)
-        self._prepare(env, urls)
+        servers = self._embedded()
+        env = self._environment(servers.urls())
+        self.work = work = Preparation(self.options, self.data_dir, env, servers.urls(), self.tree)
+        web = Service("web", starter(web_command(self.options, env, self.data_dir), self.run_dir))
+        worker = Service("worker", starter(worker_command(self.options, env, self.data_dir), self.run_dir))
+        work.begin(only="static")  # needs no database: it goes on while that is made
+        self._start_servers(servers)
+        if not work.steps:
+            self.tree.add(web, first=True)  # it loads while the database starts
+        servers.wait(lambda: self.tree.stopping)
+        self._say_running(servers)
+        work.begin()
+        work.finish()
+        self.created_admin = work.created_admin
         if not self.tree.stopping:
-            self._start_product(env)
+            if web.child is None:
+                self.tree.add(web, first=True)
+            self.tree.add(worker, after=web)
             self._wait_ready()
 
     def stop(self) -> None:
         """Web, worker, Valkey, PostgreSQL; then the data are free for the next start."""
+        if self.work is not None:
+            self.work.cancel()
         self.tree.stop()
         if self.embedded is not None:
             self.embedded.children.clear()  # the tree has stopped them
             self.embedded.stop()
         self.lock.release()
 
-    def _start_servers(self) -> Urls:
-        options = self.options
+    def _embedded(self) -> Embedded:
+        postgres, valkey = not self.options.database_url, not self.options.redis_url
         self.embedded = Embedded(
-            self.data_dir,
-            postgres=not options.database_url,
-            valkey=not options.redis_url,
-            say=self.say,
-            lock=self.lock,
+            self.data_dir, postgres=postgres, valkey=valkey, say=self.say, lock=self.lock
         )
-        first = self.embedded.postgres is not None and not self.embedded.layout.postgres.exists()
-        urls = self.embedded.start()
-        for server in (self.embedded.valkey, self.embedded.postgres):
-            if server is not None:
-                child = self.embedded.children[server.command().name]
-                self.tree.add(Service(child.name, self._restarter(self.embedded, server), child))
-        names = [
-            name for name, used in (("PostgreSQL", urls.database_url), ("Valkey", urls.redis_url)) if used
-        ]
+        self.is_new = self.embedded.postgres is not None and not self.embedded.layout.postgres.exists()
+        return self.embedded
+
+    def _start_servers(self, servers: Embedded) -> None:
+        servers.launch()
+        for server in servers.servers:
+            restart = self._restarter(servers, server)
+            self.tree.add(Service(server.name, restart, servers.children[server.name]))
+
+    def _say_running(self, servers: Embedded) -> None:
+        names = [{"postgres": "PostgreSQL", "valkey": "Valkey"}[s.name] for s in reversed(servers.servers)]
         if names:
-            self.say(f"{' and '.join(names)} {'created and ' if first else ''}running")
-        return urls
+            self.say(f"{' and '.join(names)} {'created and ' if self.is_new else ''}running")
 
     @staticmethod
     def _restarter(embedded: Embedded, server: Postgres | Valkey) -> Callable[[], Child]:
@@ -119,63 +129,9 @@ class Product:
         ensure_keys(self.data_dir, env)
         return env
 
-    def _prepare(self, env: dict[str, str], urls: Urls) -> None:
-        """Migrations, static files, playbooks, first admin: one process for all that is to do, none where all is done."""
-        marks = stamps.Stamps(self.data_dir)
-        now = stamps.current(self.options)
-        steps = (
-            marks.changed(now) if urls.database_url else [step for step in stamps.STEPS if step != "admin"]
-        )
-        if urls.database_url and not read_credentials(self.credentials) and "admin" not in steps:
-            steps.append("admin")
-        if steps:
-            marks.forget()
-            owner = urls.owner_url or os.environ.get("DATABASE_OWNER_URL") or self.options.database_url
-            self._run_prepare(env | {"DATABASE_URL": owner, "OPENSOAR_DB_POOL": "0"}, steps)
-        if self.tree.stopping:
-            return
-        update_url(self.credentials, self.options.url)
-        marks.note(now)
-
-    def _run_prepare(self, env: dict[str, str], steps: list[str]) -> None:
-        argv = [sys.executable, str(BASE_DIR / "manage.py"), "prepare", *steps]
-        argv += ["--credentials", str(self.credentials), "--url", self.options.url]
-        argv += ["--demo"] if self.options.demo else []
-        log = self.data_dir / "logs" / "prepare.log"
-        with (
-            open(log, "ab") as errors,
-            subprocess.Popen(
-                argv, env=env, cwd=BASE_DIR, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
-            ) as run,
-        ):
-            assert run.stdout is not None
-            for line in run.stdout:
-                self._heard(line)
-                if self.tree.stopping:
-                    run.terminate()
-        if run.returncode and not self.tree.stopping:
-            raise ProcessFailed(f"Preparing the database failed: {last_line(log)}")
-
-    def _heard(self, line: bytes) -> None:
-        try:
-            message = json.loads(line)
-        except ValueError:
-            return
-        self.created_admin = self.created_admin or bool(message.get("created_admin"))
-        self.say(str(message.get("done", "")))
-
-    def _start_product(self, env: dict[str, str]) -> None:
-        for command in (
-            web_command(self.options, env, self.data_dir),
-            worker_command(self.options, env, self.data_dir),
-        ):
-            self.tree.services.insert(0, service := Service(command.name, starter(command, self.run_dir)))
-            service.child = service.start()
-        self.tree.services[:2] = reversed(self.tree.services[:2])  # web stops first
-
     def _wait_ready(self) -> None:
         """Until /readyz answers and the worker has announced itself; a child that dies meanwhile ends the start."""
-        url, announced = f"{self.options.url}/readyz", self.run_dir / "worker.ready"
+        announced = self.run_dir / "worker.ready"
         deadline = time.monotonic() + READY_SECONDS
         missing = {"web", "worker"}
         while missing and not self.tree.stopping:
@@ -189,7 +145,7 @@ class Product:
                 )
             if "worker" in missing and announced.exists():
                 missing.remove("worker")
-            if "web" in missing and answers(url):
+            if "web" in missing and answers(self.options.host, self.options.port, "/readyz"):
                 missing.remove("web")
             self.tree.wait(0.03)
 
@@ -209,33 +165,29 @@ def web_command(options: Options, env: dict[str, str], data_dir: Path) -> Comman
     ]
     argv += ["--workers", str(options.web_processes), "--blocking-threads", str(options.web_threads)]
     argv += ["--workers-kill-timeout", "10", "--no-ws", "--log-level", "warning", "opensoar.wsgi:application"]
-    return _product_command("web", argv, env, data_dir)
+    return _product_command("web", argv, env, data_dir, stop_seconds=15.0)
 
 
 def worker_command(options: Options, env: dict[str, str], data_dir: Path) -> Command:
     """Dramatiq: its threads only hand sequences to the event loop, so two are enough."""
     argv = [sys.executable, "-m", "dramatiq", "django_dramatiq.setup", "opensoar.worker"]
-    argv += [
-        "--processes",
-        str(options.worker_processes),
-        "--threads",
-        "2",
-        "--worker-shutdown-timeout",
-        "8000",
-    ]
+    argv += [f"--processes={options.worker_processes}", "--threads=2", "--worker-shutdown-timeout=30000"]
     ready = data_dir / "run" / "worker.ready"
     ready.unlink(missing_ok=True)
-    return _product_command("worker", argv, env | {"OPENSOAR_READY_FILE": str(ready)}, data_dir)
+    env = env | {"OPENSOAR_READY_FILE": str(ready)}
+    return _product_command("worker", argv, env, data_dir, stop_seconds=45.0)  # calls under way may finish
 
 
-def _product_command(name: str, argv: list[str], env: dict[str, str], data_dir: Path) -> Command:
+def _product_command(
+    name: str, argv: list[str], env: dict[str, str], data_dir: Path, *, stop_seconds: float
+) -> Command:
     return Command(
         name=name,
         argv=argv,
         env=env,
         log=data_dir / "logs" / f"{name}.log",
         cwd=str(BASE_DIR),
-        stop_seconds=15.0,
+        stop_seconds=stop_seconds,
         death_pipe=data_dir / "run" / f"{name}.death",
     )
 

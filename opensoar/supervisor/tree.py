@@ -52,10 +52,12 @@ class Tree:
         for number in STOP_SIGNALS:
             signal.signal(number, self._ask_to_stop)
 
-    def add(self, service: Service) -> None:
+    def add(self, service: Service, *, first: bool = False, after: Service | None = None) -> None:
+        """Start a service unless it runs, and watch over it; its place is its turn when all are stopped."""
         if service.child is None:
             service.child = service.start()
-        self.services.append(service)
+        place = 0 if first else len(self.services) if after is None else self.services.index(after) + 1
+        self.services.insert(place, service)
 
     def dead(self) -> Service | None:
         """A service that has ended, if there is one."""
