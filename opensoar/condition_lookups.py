@@ -177,7 +177,7 @@ def _text(lookup: str, wanted: Any) -> Test:
 
 def _regex(pattern: str) -> Test:
     # Linear time on hostile text. Imported by those who use it only: authors' tests start faster.
-    import re2  # type: ignore[import-untyped]
+    import re2
 
     options = re2.Options()
     options.log_errors = False
