@@ -71,10 +71,12 @@ def compile_test(kind: str, lookup: str, values: tuple[Any, ...]) -> Test:
         return lambda value: all(test(value) for test in tests)
     if lookup in ("in", "overlap"):
         lookup = "exact"
-    singles = [_single(kind, lookup, v) for v in values]
-    wants_empty = lookup == "exact" and None in values
-    test = _any_element(lambda element: any(single(element) for single in singles))
-    if wants_empty:
+    if lookup == "exact" and kind in ("text", "list", "word", "severity"):
+        test = _any_element(_one_of(kind, values))
+    else:
+        singles = [_single(kind, lookup, v) for v in values]
+        test = _any_element(lambda element: any(single(element) for single in singles))
+    if lookup == "exact" and None in values:
         return lambda value: _is_empty(value) or test(value)
     return test
 
@@ -85,6 +87,8 @@ def _is_empty(value: Any) -> bool:
 
 def _any_element(test: Test) -> Test:
     def over(value: Any) -> bool:
+        if type(value) is str:  # what nearly all are
+            return test(value)
         if isinstance(value, Many):
             return any(over(element) for element in tuple(value))
         if isinstance(value, list | tuple | set | frozenset):
@@ -92,6 +96,21 @@ def _any_element(test: Test) -> Test:
         return test(value)
 
     return over
+
+
+def _one_of(kind: str, values: tuple[Any, ...]) -> Test:
+    """Equality with any of the values by one look-up: every stored alert meets every playbook's conditions."""
+    words = kind in ("word", "severity")
+    wanted = frozenset(word(v) if words else v for v in values if isinstance(v, str))
+    only_text = all(isinstance(v, str) for v in values)
+    singles = [_single(kind, "exact", v) for v in values]
+
+    def test(value: Any) -> bool:
+        if only_text and type(value) is str:
+            return (word(value) if words else value) in wanted
+        return any(single(value) for single in singles)
+
+    return test
 
 
 def _single(kind: str, lookup: str, wanted: Any) -> Test:
