@@ -117,11 +117,11 @@ def _visit_object(
 
 
 def _pair_path(container: dict[str, Any], own: str) -> str:
-    """``iocs.value`` beside ``"type": "ip"`` reads as ``iocs.ip``."""
+    """``iocs.value`` beside ``"type": "ip"`` becomes ``iocs.=ip``: a path that no key can have."""
     for key in _PAIR_TYPES:
         kind = container.get(key)
         if type(kind) is str and 0 < len(kind) <= 30:
-            return own.rpartition(".")[0] + "." + fold(kind)
+            return f"{own.rpartition('.')[0]}.={fold(kind)}"
     return own
 
 

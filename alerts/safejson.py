@@ -15,14 +15,15 @@ import re2
 MAX_DEPTH = 32
 MAX_KEYS = 10_000
 MAX_DIGITS = 40
-_MAX_CONTAINERS = 50_000
+_MAX_CONTAINERS = 20_000
+# Bytes per list or object below which no body of alerts gets; "[[],[],[],…" has three.
+_MIN_DENSITY = 16
 _OTHER_BOMS = (b"\xff\xfe", b"\xfe\xff")
 # Strings are passed over whole. Every part is optional, so nothing here can fail and look back.
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 # RE2: one pass whatever the body, where the standard engine starts anew at each of 18 digits.
 _LONG_NUMBER = re2.compile(rb"[0-9]{19}")
-_TOO_LONG_NUMBER = re2.compile(rb"[0-9]{%d}" % (MAX_DIGITS + 1))
-_CONSTANT = re.compile(rb"(?:^|[\s:,\[])-?(?:NaN|Infinity|nan|inf)\b")
+_CONSTANTS = ("NaN", "Infinity", "-NaN", "-Infinity", "nan", "inf", "-inf")
 
 
 def parse_object(body: bytes) -> tuple[dict[str, Any] | None, str | None]:
@@ -31,17 +32,23 @@ def parse_object(body: bytes) -> tuple[dict[str, Any] | None, str | None]:
     Limits: depth 32, 10,000 keys, numbers of 40 digits. Integers beyond 64 bits become text, so that an id keeps all
     of its digits.
     """
+    value, reason = load(body)
+    return (None, reason) if value is None else check(body, value)
+
+
+def load(body: bytes) -> tuple[dict[str, Any] | None, str | None]:
+    """A JSON object of which only the count of lists and objects was checked, or None and the reason."""
+    if crowded(body):
+        return None, f"more than {_MAX_CONTAINERS} lists and objects"
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         return None, why_not(body, error)
-    if type(value) is not dict:
-        return None, "the JSON is not an object"
-    return check(body, value)
+    return (value, None) if type(value) is dict else (None, "the JSON is not an object")
 
 
 def check(body: bytes, value: dict[str, Any]) -> tuple[dict[str, Any] | None, str | None]:
-    """:func:`parse_object` for a ``body`` that was parsed to ``value`` already."""
+    """The other limits of :func:`parse_object`, for a ``body`` that was parsed to ``value``."""
     # Brackets and colons bound depth and keys from above; most alerts need no closer look.
     if body.count(b"{") + body.count(b"[") > MAX_DEPTH or body.count(b":") > MAX_KEYS:
         reason = _too_much(value)
@@ -49,18 +56,27 @@ def check(body: bytes, value: dict[str, Any]) -> tuple[dict[str, Any] | None, st
             return None, reason
     if _LONG_NUMBER.search(body) is None:
         return value, None
-    bare = _STRING.sub(b"", body)
-    if _TOO_LONG_NUMBER.search(bare):
-        return None, f"a number of more than {MAX_DIGITS} digits"
-    if _LONG_NUMBER.search(bare):
-        # The fast parser rounds integers beyond 64 bits.
-        value = json.loads(body, parse_int=_exact)
-    return value, None
+    # The fast parser rounds integers beyond 64 bits.
+    try:
+        return json.loads(body, parse_int=_exact), None
+    except ValueError as error:
+        return None, str(error)
 
 
 def _exact(digits: str) -> int | str:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"a number of more than {MAX_DIGITS} digits")
     number = int(digits)
     return number if -(2**63) <= number < 2**63 else digits
+
+
+def crowded(body: bytes) -> bool:
+    """Whether ``body`` holds more lists and objects than any alerts of its size; counted before parsing."""
+    limit = max(_MAX_CONTAINERS, len(body) // _MIN_DENSITY)
+    if body.count(b"[") + body.count(b"{") <= limit:
+        return False
+    bare = _STRING.sub(b"", body)
+    return bare.count(b"[") + bare.count(b"{") > limit
 
 
 def _too_much(value: dict[str, Any]) -> str | None:
@@ -100,6 +116,6 @@ def why_not(body: bytes, error: orjson.JSONDecodeError) -> str:
         return f"nested deeper than {MAX_DEPTH} levels"
     if "surrogate" in text:
         return "a lone surrogate (\\ud800 to \\udfff) is no character"
-    if "infinity" in text or _CONSTANT.search(_STRING.sub(b'""', body)):
+    if "infinity" in text or body.decode()[error.pos : error.pos + 9].startswith(_CONSTANTS):
         return "NaN, Infinity and numbers beyond 1.8e308 are not JSON"
     return f"not valid JSON: {text}"

@@ -50,7 +50,7 @@ _GROUPS = {
 # Our machines and people: entities of an alert, not indicators.
 _ASSETS = frozenset({"hostname", "username"})
 # What the sender lists as an indicator stays one, private or not.
-_SENDERS_LISTS = ("iocs.", "indicators.", "observables.")
+_SENDERS_LISTS = (".iocs.", ".indicators.", ".observables.")
 
 
 def public_groups(observables: Iterable[ObservableValue]) -> dict[str, list[str]]:
@@ -61,7 +61,7 @@ def public_groups(observables: Iterable[ObservableValue]) -> dict[str, list[str]
     groups: dict[str, list[str]] = {}
     for observable in observables:
         asset = observable.internal or observable.type in _ASSETS
-        if not asset or observable.field.startswith(_SENDERS_LISTS):
+        if not asset or any(name in f".{observable.field}" for name in _SENDERS_LISTS):
             groups.setdefault(_GROUPS.get(observable.type, observable.type + "s"), []).append(
                 observable.value
             )

@@ -10,6 +10,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
+from alerts.iocs.values import resolve_type
+
 
 class Hint(NamedTuple):
     """How to read one field."""
@@ -47,7 +49,7 @@ _TYPED: dict[str, tuple[str, ...]] = {
         "devicednsname devicehostname workstation workstationname endpointname assetname nodename servername dvchost "
         "dvchostname shost dhost srchost dsthost srchostname dsthostname sourcehost desthost sourcehostname "
         "destinationhostname destinationhost compromisedentity host.name host.hostname device.name agent.name "
-        "agent.hostname endpoint.name machine.name asset.name computer.name related.hosts"
+        "agent.hostname endpoint.name machine.name asset.name computer.name related.hosts instance"
     ),
     "url": _words(
         "url urls uri link href requesturl fullurl downloadurl maliciousurl httpurl referrer httpreferrer url.full "
@@ -104,24 +106,12 @@ _NEVER = _words(
     "provider namespace logger index channel eventsource eventtype eventname category kind schema class "
     "classname package apiversion logname license author authors falsepositives timezone timestamp contenttype "
     "mimetype encoding user.domain account.domain host.domain ntdomain userdomain accountdomain logondomain "
-    "subjectdomainname targetdomainname container.image image.name imagename imagetag registryname ecs.version "
-    "format ja3 ja3s ja3hash jarm imphash pehash vhash authentihash"
+    "subjectdomainname targetdomainname container.image image.name image.repository imagename imagetag registryname ecs.version "
+    "format ja3 ja3s ja3hash jarm imphash pehash vhash authentihash upnsuffix"
 )
 _VERSION = _words("version versions build buildnumber firmware kernel oid osversion revision release")
 # Identifiers are often 32 or 64 hexadecimal digits.
-_IDENTIFIER_ENDS = (
-    "id",
-    "ids",
-    "uuid",
-    "guid",
-    "fingerprint",
-    "etag",
-    "token",
-    "key",
-    "cookie",
-    "nonce",
-    "signature",
-)
+_IDENTIFIER_ENDS = _words("id ids uuid guid fingerprint etag token key cookie nonce signature arn arns")
 _LABELS = frozenset(
     {"tags", "tag", "labels", "label", "groups", "categories", "technique", "techniques", "mitre"}
 )
@@ -143,6 +133,8 @@ def hint_for(folded_path: str) -> Hint:
     """The hint for a folded path. Cached: the fields of a source repeat from alert to alert."""
     parts = folded_path.rsplit(".", 2)
     last = parts[-1]
+    if last.startswith("="):
+        return _stated(last[1:])
     found = _BY_NAME.get(".".join(parts[-2:])) or _BY_NAME.get(last)
     if folded_path.startswith(_RULE_TREES) and not last.endswith(_RULE_FIELDS):
         return _NOTHING
@@ -153,3 +145,13 @@ def hint_for(folded_path: str) -> Hint:
     if last.endswith(_IDENTIFIER_ENDS):
         return Hint(hashes=False)
     return _PLAIN
+
+
+def _stated(type: str) -> Hint:
+    """The hint for a value whose sibling states its type: ``{"type": "fqdn", "value": …}``."""
+    try:
+        name = resolve_type(type)
+    except ValueError:
+        return _PLAIN
+    # Too many lists of settings hold {"type": "file"} and {"type": "other"}.
+    return _PLAIN if name in ("file", "other") else Hint(type=name, scan=name not in _WHOLE)

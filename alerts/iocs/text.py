@@ -64,11 +64,13 @@ def worth_scanning(text: str) -> bool:
     """A cheap look: when it says no, :class:`Scan` would find nothing (file names apart)."""
     if "." in text:
         text = text.rstrip(".")
-        if len(text) > 40 or not text.replace(".", "").isalnum():
+        if len(text) > 40 or not text.isascii() or not text.replace(".", "").isalnum():
             return True
         # One dotted word, as most fields with a dot are: "8.14.2", "T1059.001", "powershell.exe".
         return known_suffix(text.rpartition(".")[2]) or is_ipv4(text) or len(text) == 14
     if ":" in text or "@" in text or "AS" in text or len(text) >= 26:
+        return True
+    if "[" in text or "(" in text or "{" in text:  # evil[dot]com
         return True
     return "-" in text and ("CVE" in text or "cve" in text or text.count("-") >= 5)
 
@@ -260,9 +262,8 @@ class Scan:
 
     def _bare_name(self, token: str, start: int, end: int) -> Iterator[Found]:
         last = token.rpartition(".")[2]
-        if len(last) < 2 or not (last.isalpha() or last[:4].lower() == "xn--"):
-            if token.count(".") == 2 and len(token) == 14:
-                yield from _try("mac", token)
+        if len(token) == 14 and token[4] == token[9] == "." and not known_suffix(last):
+            yield from _try("mac", token)
         elif self.domains and known_suffix(last) and self._meant_as_domain(token, start, end):
             yield from _try("domain", token)
         elif self.filenames and last.lower() in lookalikes.FILE_EXTENSIONS:
@@ -304,7 +305,7 @@ def _reads_as_ipv6(token: str, groups: list[str]) -> bool:
     """Not a time of day, ``abc::def`` of a program, or eight pairs of an EUI-64."""
     if "::" not in token:
         return len(groups) == 8 and not all(len(group) == 2 for group in groups)
-    if len(groups) >= 3:
+    if len(groups) >= 3 or is_ipv4(groups[-1] if groups else ""):
         return True
     return len(groups) == 2 and len(groups[0]) == 4 and not groups[0].isalpha()
 

@@ -29,6 +29,8 @@ MAX_TAG = 100
 MAX_TAGS = 50
 MAX_TECHNIQUES = 50
 
+# Parents that speak of the other side of a connection: http.hostname is no machine of ours.
+_REMOTE = (["http"], ["tls"], ["url"], ["dns"], ["request"], ["response"])
 # Text in a place where an object stands instead: {"organization": {"name": "Acme"}}.
 _NAME_KEYS = ("name", "title", "displayName", "display_name", "slug", "label", "text", "value")
 _TECHNIQUE = re.compile(r"(?<![A-Za-z0-9])[Tt]([0-9]{4})(?:\.([0-9]{3}))?(?![0-9A-Za-z])")
@@ -95,6 +97,7 @@ class Reader:
 
     def note(self, text: str) -> None:
         """Say something about this payload, once."""
+        text = clean(text)
         if text not in self.notes:
             self.notes.append(text)
 
@@ -130,18 +133,24 @@ class Reader:
             for path, value in self.walk.nodes.items():
                 if value is not None:
                     parts = path.rsplit(".", 2)
-                    tails.setdefault(parts[-1], value)
+                    if parts[-2:-1] not in _REMOTE:
+                        tails.setdefault(parts[-1], value)
                     tails.setdefault(".".join(parts[-2:]), value)
             self._tails = tails
         return self._tails
 
     def text(self, name: str, paths: tuple[str, ...], limit: int, tails: tuple[str, ...] = ()) -> str | None:
         """The first usable text at ``paths``. Numbers are written out, longer texts cut at ``limit`` with a note."""
+        text = self.whole_text(paths, tails)
+        return None if text is None else self.cut(name, text, limit)
+
+    def whole_text(self, paths: tuple[str, ...], tails: tuple[str, ...] = ()) -> str | None:
+        """The first usable text at ``paths``, of any length."""
         ignored = None
         for path, value in self.values(paths, tails):
             text = self.as_text(path, value)
             if text is not None:
-                return self.cut(name, text, limit)
+                return text
             if type(value) is dict:
                 ignored = ignored or path
         if ignored is not None:

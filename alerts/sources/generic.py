@@ -37,7 +37,9 @@ _SURICATA = (("alert.metadata.signatureseverity", severity.by_size), ("alert.sev
 def normalise(payload: dict[str, Any]) -> NormalisedAlert:
     """The alert that ``payload`` describes, in any product's words."""
     reader = Reader(payload)
-    rule_name = reader.text("rule_name", names.RULE, MAX_RULE)
+    # A CEF or LEEF event is named by its rule.
+    rules = ("name", *names.RULE) if reader.raw("format") in ("cef", "leef") else names.RULE
+    rule_name = reader.text("rule_name", rules, MAX_RULE)
     title = _title(reader, rule_name)
     source_ip = reader.address("source_ip", names.SOURCE_IP, names.SOURCE_IP_TAILS)
     _note_bad_address(reader, source_ip)
@@ -51,7 +53,7 @@ def normalise(payload: dict[str, Any]) -> NormalisedAlert:
         "source_ip": source_ip,
         "dest_ip": reader.address("dest_ip", names.DEST_IP, names.DEST_IP_TAILS),
         "hostname": _hostname(reader),
-        "username": reader.text("username", names.USERNAME, MAX_NAME, names.USERNAME_TAILS),
+        "username": _username(reader),
         "rule_name": rule_name,
         "tags": reader.strings("tags", names.TAGS, MAX_TAG, MAX_TAGS),
         "techniques": _techniques(reader),
@@ -81,12 +83,12 @@ def _normalized(fields: dict[str, Any], event_at: str | None, notes: tuple[str, 
 
 
 def _title(reader: Reader, rule_name: str | None) -> str:
-    title = reader.text("title", names.TITLE, MAX_DESCRIPTION, names.TITLE_TAILS) or rule_name
+    title = reader.whole_text(names.TITLE, names.TITLE_TAILS) or rule_name
     if title is None:
         reader.note("no title found")
         return "Untitled alert"
     # One line, whatever was in it: a title is shown in lists, messages and log lines.
-    line = " ".join(title.split())
+    line = " ".join(title[:MAX_DESCRIPTION].split())
     if not line.isprintable():
         line = "".join(character if character.isprintable() else "\ufffd" for character in line)
     return reader.cut("title", line, MAX_TITLE)
@@ -127,6 +129,8 @@ def _severity(reader: Reader) -> str:
 def _scales(reader: Reader) -> tuple[tuple[str, severity.Scale], ...]:
     if reader.has("alert.signature"):
         return (*_SURICATA, *names.SEVERITY)
+    if reader.has("sourceref"):
+        return (("severity", severity.thehive), *names.SEVERITY)
     return names.SEVERITY
 
 
@@ -159,6 +163,15 @@ def _hostname(reader: Reader) -> str | None:
     return None
 
 
+def _username(reader: Reader) -> str | None:
+    for path, value in reader.values(names.USERNAME, names.USERNAME_TAILS):
+        text = reader.as_text(path, value)
+        # Twelve digits under "account" number a cloud account.
+        if text is not None and not (text.isdigit() and len(text) >= 10):
+            return reader.cut("username", text, MAX_NAME)
+    return None
+
+
 def _is_address(text: str) -> bool:
     try:
         canonical_ip(text)
@@ -174,7 +187,7 @@ def _source_id(reader: Reader) -> str | None:
         paths = ("name", *paths)
     if reader.has("searchname"):
         paths = (*paths, "sid")
-    found = reader.text("source_id", paths, MAX_DESCRIPTION) or _event_id(reader) or _fingerprint(reader)
+    found = reader.whole_text(paths) or _event_id(reader) or _fingerprint(reader)
     return reader.key("source_id", found, MAX_SOURCE_ID) if found else None
 
 
@@ -194,7 +207,7 @@ def _fingerprint(reader: Reader) -> str | None:
 
 
 def _group_key(reader: Reader) -> str | None:
-    found = reader.text("group_key", names.GROUP_KEY, MAX_DESCRIPTION)
+    found = reader.whole_text(names.GROUP_KEY)
     return reader.key("group_key", found, MAX_GROUP_KEY) if found else None
 
 

@@ -90,7 +90,7 @@ USERNAME = _words(
     "username user.name user account.name accountname account useraccount login loginname samaccountname srcuser "
     "data.srcuser suser dstuser data.dstuser duser subjectusername targetusername userprincipalname upn "
     "useridentity.username event.username result.user result.srcuser relateduser.username principal actor.name "
-    "actor usrname useremail user.email"
+    "actor.email actor usrname useremail user.email"
 )
 USERNAME_TAILS = _words(
     "username user.name accountname samaccountname userprincipalname targetusername subjectusername srcuser"

@@ -8,6 +8,7 @@
 | P/S/SEV 0-5, ITIL priority | 0 and 1 critical, 2 high, 3 medium, 4 low, 5 informational |
 | Wazuh ``rule.level`` 0-15 | to 3 informational, to 6 low, to 11 medium, to 14 high, then critical |
 | Suricata ``alert.severity`` | 1 high, 2 medium, 3 low, then informational |
+| TheHive (a ``severity`` beside ``sourceRef``) | 1 low, 2 medium, 3 high, 4 critical |
 | OCSF ``severity_id`` | 1 informational, 2 low, 3 medium, 4 high, 5 critical, 6 critical |
 """
 
@@ -37,6 +38,7 @@ _LETTERS = re.compile(r"[a-z]+")
 
 _PRIORITIES: dict[float, str] = {0: CRITICAL, 1: CRITICAL, 2: HIGH, 3: MEDIUM, 4: LOW, 5: INFORMATIONAL}
 _SURICATA: dict[float, str] = {1: HIGH, 2: MEDIUM, 3: LOW}
+_THEHIVE: dict[float, str] = {1: LOW, 2: MEDIUM, 3: HIGH, 4: CRITICAL}
 _OCSF: dict[float, str] = {1: INFORMATIONAL, 2: LOW, 3: MEDIUM, 4: HIGH, 5: CRITICAL, 6: CRITICAL}
 
 type Scale = Callable[[float], str | None]
@@ -95,6 +97,11 @@ def suricata(value: float) -> str | None:
 def ocsf(value: float) -> str | None:
     """OCSF ``severity_id``; 0 (unknown) and 99 (other) say nothing."""
     return _OCSF.get(value)
+
+
+def thehive(value: float) -> str | None:
+    """TheHive's 1 to 4."""
+    return _THEHIVE.get(value)
 
 
 def read(value: Any, scale: Scale = by_size) -> tuple[str | None, str | None]:

@@ -1,0 +1,31 @@
+"""The captured payloads under ``sources/<slug>/`` and what each is expected to become."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from alerts.sources.base import NormalisedAlert
+
+ROOT = Path(__file__).parent / "sources"
+
+
+def pairs(slug: str) -> list[tuple[Path, Path]]:
+    """Each ``<name>.in.json`` of a source with its ``<name>.out.json``, whether or not that exists."""
+    return [
+        (path, path.with_name(path.name.replace(".in.json", ".out.json")))
+        for path in sorted((ROOT / slug).glob("*.in.json"))
+    ]
+
+
+def as_json(alert: NormalisedAlert) -> dict[str, Any]:
+    """An alert as an ``.out.json`` writes it. ``normalized`` repeats the other fields and is left out."""
+    plain: dict[str, Any] = {field.name: getattr(alert, field.name) for field in fields(alert)}
+    del plain["normalized"]
+    plain["event_at"] = alert.event_at.isoformat() if alert.event_at else None
+    plain["observables"] = [
+        f"{o.type} {o.value}{' (internal)' if o.internal else ''} @ {o.field}" for o in alert.observables
+    ]
+    return json.loads(json.dumps(plain))
