@@ -80,7 +80,12 @@ class Alert(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(default=timezone.now)
     assigned_to = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="alerts"
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="alerts",
+        db_index=False,  # nearly all new alerts have none: alert_assigned_to leaves these out
     )
     resolved_at = models.DateTimeField(null=True, blank=True)
     resolve_reason = models.TextField(null=True, blank=True)
@@ -118,6 +123,7 @@ class Alert(models.Model):
                 F("partner"), F("severity_rank").desc(), F("id").desc(),
                 name="alert_open_queue", condition=~Q(status="resolved"),
             ),
+            models.Index(fields=["assigned_to"], name="alert_assigned_to", condition=Q(assigned_to__isnull=False)),
             models.Index(F("source_ip"), F("id").desc(), name="alert_source_ip", condition=Q(source_ip__isnull=False)),
             models.Index(F("hostname"), F("id").desc(), name="alert_hostname", condition=Q(hostname__isnull=False)),
         ]  # fmt: skip
@@ -223,7 +229,8 @@ class Observable(models.Model):
         ENRICHED = "enriched", _("Enriched")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    partner = models.ForeignKey(Partner, on_delete=models.PROTECT, related_name="observables")
+    # Found by observable_unique, which begins with it.
+    partner = models.ForeignKey(Partner, on_delete=models.PROTECT, related_name="observables", db_index=False)
     type = models.CharField(max_length=20, choices=Type)
     value = models.TextField()
     value_hash = models.BinaryField()  # SHA-256 of the canonical value: a URL may be longer than an index entry
@@ -252,7 +259,7 @@ class AlertObservable(models.Model):
     """An observable seen in an alert."""
 
     pk = models.CompositePrimaryKey("alert_id", "observable_id")
-    alert = models.ForeignKey(Alert, on_delete=models.CASCADE, related_name="+")
+    alert = models.ForeignKey(Alert, on_delete=models.CASCADE, related_name="+", db_index=False)  # the key's first
     observable = models.ForeignKey(Observable, on_delete=models.CASCADE, related_name="+")
     field = models.CharField(max_length=200, blank=True)
 

@@ -53,7 +53,7 @@ class Migration(migrations.Migration):
                 ('archived_at', models.DateTimeField(blank=True, null=True)),
                 ('version', models.PositiveIntegerField(default=1)),
                 ('timeline_seq', models.PositiveIntegerField(default=0)),
-                ('assigned_to', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='alerts', to=settings.AUTH_USER_MODEL)),
+                ('assigned_to', models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='alerts', to=settings.AUTH_USER_MODEL)),
                 ('partner', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='alerts', to='accounts.partner')),
             ],
             options={
@@ -116,7 +116,7 @@ class Migration(migrations.Migration):
             name='AlertObservable',
             fields=[
                 ('pk', models.CompositePrimaryKey('alert_id', 'observable_id', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('alert', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='alerts.alert')),
+                ('alert', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='alerts.alert')),
                 ('observable', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='alerts.observable')),
                 ('field', models.CharField(blank=True, max_length=200)),
             ],
@@ -203,7 +203,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='observable',
             name='partner',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='observables', to='accounts.partner'),
+            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='observables', to='accounts.partner'),
         ),
         migrations.AddField(
             model_name='observableenrichment',
@@ -213,6 +213,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='alert',
             index=models.Index(models.F('partner'), models.OrderBy(models.F('severity_rank'), descending=True), models.OrderBy(models.F('id'), descending=True), condition=models.Q(('status', 'resolved'), _negated=True), name='alert_open_queue'),
+        ),
+        migrations.AddIndex(
+            model_name='alert',
+            index=models.Index(condition=models.Q(('assigned_to__isnull', False)), fields=['assigned_to'], name='alert_assigned_to'),
         ),
         migrations.AddIndex(
             model_name='alert',
