@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from opensoar.embedded.layout import Layout
+from opensoar.embedded.layout import LONGEST_SOCKET_NAME, Layout
 from opensoar.embedded.process import Command, ProcessFailed, end, run_once, wait_until, working_in
 from opensoar.embedded.service_user import ServiceUser, own
 
@@ -156,15 +156,24 @@ class Postgres:
         self._run("postgres", argv, "".join(statement + "\n" for statement in statements))
 
     def _clear_stale(self) -> None:
-        """End a postmaster or backends that an earlier start left, and a pid file that names a stranger."""
-        left = working_in(self.layout.postgres)
-        for process in left:
+        """End a postmaster or backends that an earlier start left, then its lock files.
+
+        PostgreSQL itself would believe a lock file whose pid is a zombie or a stranger. That nobody works in the
+        data directory, which every one of its processes does, is the better test.
+        """
+        data = self.layout.postgres
+        for process in working_in(data):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(process.pid, signal.SIGINT)
-        if left and not wait_until(lambda: not working_in(self.layout.postgres), 10.0):
-            for process in working_in(self.layout.postgres):
+        if not wait_until(lambda: not working_in(data), 10.0):
+            for process in working_in(data):
                 end(process, signal.SIGQUIT, grace=2.0)
-        (self.layout.postgres / "postmaster.pid").unlink(missing_ok=True)
+        if left := working_in(data):
+            raise ProcessFailed(
+                f"PostgreSQL of an earlier start still runs (pid {left[0].pid}): end it and start again"
+            )
+        (data / "postmaster.pid").unlink(missing_ok=True)
+        (self.sockets / f"{LONGEST_SOCKET_NAME}.lock").unlink(missing_ok=True)
 
     def _run(self, name: str, argv: list[str], stdin: str = "") -> None:
         run_once(

@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -63,11 +64,23 @@ class Child:
     ident: ProcessId
     record: Path
     started_at: float
+    log_start: int = 0  # where its lines begin in the log
     death_fd: int | None = field(default=None)
 
     @property
     def name(self) -> str:
         return self.command.name
+
+    def last_words(self) -> str:
+        """The line of its log that best says why it ended, and where the rest is."""
+        time.sleep(0.05)  # what a dying process wrote last may still be on its way
+        try:
+            with open(self.command.log, "rb") as log:
+                log.seek(self.log_start)
+                lines = log.read().decode(errors="replace").strip().splitlines()[-40:]
+        except OSError:
+            lines = []
+        return f"{telling_line(lines) or 'it said nothing'} (log: {self.command.log})"
 
     def exit_code(self) -> int | None:
         """The exit status once it has ended (negative: the signal), else None."""
@@ -104,6 +117,7 @@ def spawn(command: Command, run_dir: Path) -> Child:
         env["OPENSOAR_DEATH_PIPE"] = str(command.death_pipe)
     user = command.user
     with open(command.log, "ab") as log:
+        log_start = log.tell()
         try:
             popen = subprocess.Popen(
                 command.argv,
@@ -129,7 +143,7 @@ def spawn(command: Command, run_dir: Path) -> Child:
     ident = ProcessId(popen.pid, start_time(popen.pid) or 0)
     record = run_dir / f"{command.name}.pid"
     record.write_text(json.dumps({"pid": ident.pid, "start_time": ident.start_time, "boot": boot_id()}))
-    return Child(command, popen, ident, record, time.monotonic(), death_fd)
+    return Child(command, popen, ident, record, time.monotonic(), log_start, death_fd)
 
 
 def die_with_parent(number: signal.Signals) -> Callable[[], None] | None:
@@ -164,12 +178,25 @@ def run_once(command: Command, *, timeout: float = 120.0) -> None:
         check=False,
     )
     if done.returncode:
-        lines = done.stdout.decode(errors="replace").strip().splitlines() or [
-            f"exit status {done.returncode}"
-        ]
         with open(command.log, "ab") as log:
             log.write(done.stdout)
-        raise ProcessFailed(f"{command.name}: {lines[-1]} (more in {command.log})")
+        said = telling_line(done.stdout.decode(errors="replace").strip().splitlines())
+        raise ProcessFailed(
+            f"{command.name}: {said or f'exit status {done.returncode}'} (log: {command.log})"
+        )
+
+
+def telling_line(lines: list[str]) -> str:
+    """The last line that names an error: an exception's, else PostgreSQL's or a logger's, else the last one."""
+    for pattern in (
+        r"^[\w.]+(Error|Exception|Exit|Interrupt)\b",
+        r"\b(FATAL|PANIC):",
+        r"\b(ERROR|CRITICAL)\b",
+    ):
+        for line in reversed(lines):
+            if re.search(pattern, line):
+                return line.strip()
+    return lines[-1].strip() if lines else ""
 
 
 def end_leftovers(run_dir: Path) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -107,7 +106,7 @@ class Embedded:
         child = self.children[server.name]
         wait_until(lambda: server.is_ready() or child.exit_code() is not None or give_up(), 300.0, step=0.01)
         if child.exit_code() is not None or not (server.is_ready() or give_up()):
-            raise ProcessFailed(f"{child.name} did not start: {last_line(child.command.log)}")
+            raise ProcessFailed(f"{child.name} did not start: {child.last_words()}")
 
     def stop(self) -> None:
         """Stop both (Valkey first) and let the data go."""
@@ -133,13 +132,3 @@ def running_urls(data_dir: Path | str) -> Urls | None:
         return Urls(**json.loads((Path(data_dir) / "run" / "urls.json").read_text()))
     except (OSError, ValueError, TypeError):
         return None
-
-
-def last_line(log: Path) -> str:
-    """The last line that says something, for a message; the whole is in the file."""
-    time.sleep(0.05)  # what a dying process wrote last may still be on its way
-    try:
-        lines = log.read_text(errors="replace").strip().splitlines()
-    except OSError:
-        lines = []
-    return f"{lines[-1].strip()} (more in {log})" if lines else f"it said nothing in {log}"

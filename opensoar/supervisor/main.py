@@ -13,7 +13,6 @@ from opensoar.embedded import Embedded, ProcessFailed, Urls
 from opensoar.embedded.layout import DataLock, prepare
 from opensoar.embedded.postgres import Postgres
 from opensoar.embedded.process import Child, Command, end_leftovers, process_age
-from opensoar.embedded.stack import last_line
 from opensoar.embedded.valkey import Valkey
 from opensoar.env import EnvError
 from opensoar.supervisor.instance import (
@@ -137,7 +136,7 @@ class Product:
         while missing and not self.tree.stopping:
             if (dead := self.tree.dead()) is not None and dead.child is not None:
                 raise ProcessFailed(
-                    f"{dead.name} ended while starting ({how(dead.child)}): {last_line(dead.child.command.log)}"
+                    f"{dead.name} ended while starting ({how(dead.child)}): {dead.child.last_words()}"
                 )
             if time.monotonic() > deadline:
                 raise ProcessFailed(

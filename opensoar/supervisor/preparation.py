@@ -10,8 +10,7 @@ import sys
 from pathlib import Path
 
 from opensoar.embedded import ProcessFailed, Urls
-from opensoar.embedded.process import die_with_parent
-from opensoar.embedded.stack import last_line
+from opensoar.embedded.process import die_with_parent, telling_line
 from opensoar.supervisor import stamps
 from opensoar.supervisor.instance import read_credentials, update_url
 from opensoar.supervisor.options import BASE_DIR, Options
@@ -25,6 +24,7 @@ class Preparation:
         self.options, self.tree = options, tree
         self.credentials = data_dir / "credentials.env"
         self.log = data_dir / "logs" / "prepare.log"
+        self._log_start = self.log.stat().st_size if self.log.exists() else 0
         self.created_admin = False
         self._stamps = stamps.Stamps(data_dir)
         self._now = stamps.current(options)
@@ -72,7 +72,10 @@ class Preparation:
             self.tree.wait(0.1)
         self._listen()
         if any(process.returncode for process, _ in self._running):
-            raise ProcessFailed(f"The preparation failed: {last_line(self.log)}")
+            with open(self.log, "rb") as log:
+                log.seek(self._log_start)
+                said = telling_line(log.read().decode(errors="replace").strip().splitlines())
+            raise ProcessFailed(f"The preparation failed: {said} (log: {self.log})")
         update_url(self.credentials, self.options.url)
         if self._embedded:
             self._stamps.note(self._now)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from opensoar.embedded import ProcessFailed
 from opensoar.embedded.process import Child, Command, spawn
-from opensoar.embedded.stack import last_line
 from opensoar.supervisor.instance import set_aside
 
 FIRST_PAUSE, LONGEST_PAUSE, STEADY_SECONDS = 0.5, 30.0, 60.0
@@ -119,7 +118,7 @@ class Tree:
             service.pause = FIRST_PAUSE
         service.child = None
         child.release()
-        self._postpone(service, f"{service.name} ended ({how(child)}): {last_line(child.command.log)}")
+        self._postpone(service, f"{service.name} ended ({how(child)}): {child.last_words()}")
 
     def _postpone(self, service: Service, what: str) -> None:
         service.due = time.monotonic() + service.pause
