@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -70,6 +71,18 @@ def env_secret(name: str, default: str = "") -> str:
         return Path(path).read_text(encoding="utf-8").strip()
     except OSError as error:
         raise EnvError(f"{name}_FILE={path}: cannot be read ({error.strerror})") from None
+
+
+def adopt_running(data_dir: Path) -> None:
+    """Let a command typed beside ``up`` use its servers and keys, unless the environment names a database itself."""
+    if os.environ.get("DATABASE_URL") or os.environ.get("DATABASE_URL_FILE"):
+        return
+    try:
+        running = json.loads((data_dir / "run" / "environment.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    for name, value in running.items():
+        os.environ.setdefault(name, value)
 
 
 def _check_bounds(name: str, value: float, minimum: float | None, maximum: float | None) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from django.utils.csp import CSP
 
 from opensoar import __version__
-from opensoar.env import EnvError, env_bool, env_float, env_int, env_list, env_secret, env_str
+from opensoar.env import EnvError, adopt_running, env_bool, env_float, env_int, env_list, env_secret, env_str
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -18,6 +18,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = __version__
 DEBUG = env_bool("OPENSOAR_DEBUG")
 DATA_DIR = Path(env_str("OPENSOAR_DATA_DIR", str(BASE_DIR / "var"))).resolve()
+adopt_running(DATA_DIR)
 PORT = env_int("OPENSOAR_PORT", 8000, minimum=1, maximum=65535)
 ALLOWED_HOSTS = env_list("OPENSOAR_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 # Without a key nothing is signed with a known one: opensoar.checks refuses to serve, plain commands still work.

@@ -112,6 +112,14 @@ def test_a_taken_port_ends_the_start_before_anything_is_made() -> None:
     root.rmdir()
 
 
+def test_commands_typed_beside_it_use_its_servers(running: RunningProduct) -> None:
+    code = "from opensoar.accounts.models import User; print(User.objects.get().username)"
+    env = running.environment() | {"OPENSOAR_DATA_DIR": str(running.data_dir)}
+    argv = [*running.command()[:2], "shell", "--no-imports", "-v", "0", "-c", code]
+    said = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60, check=True)
+    assert said.stdout.strip() == "admin"
+
+
 @pytest.mark.parametrize("name", ["web", "worker", "valkey", "postgres"])
 def test_a_killed_child_is_started_again(running: RunningProduct, name: str) -> None:
     before = running.record(name)

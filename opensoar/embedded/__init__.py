@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from opensoar.embedded.process import ProcessFailed
-from opensoar.embedded.stack import Embedded, Urls, running_urls
+from opensoar.embedded.stack import Embedded, Urls
 
-__all__ = ["Embedded", "ProcessFailed", "Urls", "running_urls"]
+__all__ = ["Embedded", "ProcessFailed", "Urls"]

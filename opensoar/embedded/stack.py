@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from opensoar.embedded import binaries, layout
@@ -78,9 +77,7 @@ class Embedded:
         except BaseException:
             self.stop()
             raise
-        urls = self.urls()
-        layout.write_private(self.layout.run / "urls.json", json.dumps(asdict(urls)) + "\n")
-        return urls
+        return self.urls()
 
     @property
     def servers(self) -> list[Postgres | Valkey]:
@@ -110,7 +107,6 @@ class Embedded:
 
     def stop(self) -> None:
         """Stop both (Valkey first) and let the data go."""
-        (self.layout.run / "urls.json").unlink(missing_ok=True)
         for name in ("valkey", "postgres"):
             child = self.children.pop(name, None)
             if child is not None:
@@ -124,11 +120,3 @@ class Embedded:
         if self.layout.store.parent == SYSTEM_ROOT:
             shutil.rmtree(self.layout.store, ignore_errors=True)
         shutil.rmtree(self.data_dir, ignore_errors=True)
-
-
-def running_urls(data_dir: Path | str) -> Urls | None:
-    """The URLs of the servers that run on ``data_dir`` now, for commands typed beside ``up``; None where none run."""
-    try:
-        return Urls(**json.loads((Path(data_dir) / "run" / "urls.json").read_text()))
-    except (OSError, ValueError, TypeError):
-        return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from opensoar.embedded import Embedded, ProcessFailed, Urls
-from opensoar.embedded.layout import DataLock, prepare
+from opensoar.embedded.layout import DataLock, prepare, write_private
 from opensoar.embedded.postgres import Postgres
 from opensoar.embedded.process import Child, Command, end_leftovers, process_age
 from opensoar.embedded.valkey import Valkey
@@ -66,6 +67,7 @@ class Product:
         self._say_running(servers)
         work.begin()
         work.finish()
+        self._tell_commands(env, servers.urls())
         self.created_admin = work.created_admin
         if not self.tree.stopping:
             if web.child is None:
@@ -78,6 +80,7 @@ class Product:
         if self.work is not None:
             self.work.cancel()
         self.tree.stop()
+        (self.run_dir / "environment.json").unlink(missing_ok=True)
         if self.embedded is not None:
             self.embedded.children.clear()  # the tree has stopped them
             self.embedded.stop()
@@ -127,6 +130,15 @@ class Product:
         }
         ensure_keys(self.data_dir, env)
         return env
+
+    def _tell_commands(self, env: dict[str, str], urls: Urls) -> None:
+        """What ``manage.py`` needs when it is called beside us (opensoar.env.adopt_running)."""
+        names = ("DATABASE_URL", "REDIS_URL", "PLAYBOOK_DIRS", "OPENSOAR_PORT")
+        keys = ("OPENSOAR_SECRET_KEY_FILE", "OPENSOAR_SECRETS_KEY_FILE")
+        shared = {name: env[name] for name in (*names, *keys) if name in env}
+        if urls.owner_url:
+            shared["DATABASE_OWNER_URL"] = urls.owner_url
+        write_private(self.run_dir / "environment.json", json.dumps(shared) + "\n")
 
     def _wait_ready(self) -> None:
         """Until /readyz answers and the worker has announced itself; a child that dies meanwhile ends the start."""
