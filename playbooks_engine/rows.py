@@ -1,0 +1,93 @@
+"""The statements that the journal stores, each in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid5
+
+from opensoar.ids import uuid7
+from playbooks_engine.codec import LARGE, digest
+from playbooks_engine.journal import Claim
+
+type Statement = tuple[str, tuple[Any, ...]]
+
+INSERT_CALL = """
+INSERT INTO playbooks_engine_actionresult
+    (id, run_id, key, kind, name, args_digest, input, large, error, state, attempts, repeated, decision, idempotent,
+     idempotency_key, started_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s, false, '', 'started', 1, false, '', %s, %s, %s)
+ON CONFLICT (run_id, key) DO NOTHING"""
+CALL_AGAIN = """
+UPDATE playbooks_engine_actionresult
+SET state = 'started', attempts = %s, repeated = repeated OR %s, decision = '' WHERE id = %s"""
+INSERT_ATTEMPT = """
+INSERT INTO playbooks_engine_actionattempt (id, call_id, run_id, number, worker_id, fence, state, error, started_at)
+VALUES (%s, %s, %s, %s, %s, %s, 'started', '', %s) ON CONFLICT (id) DO NOTHING"""
+FINISH_ATTEMPT = """
+UPDATE playbooks_engine_actionattempt SET state = %s, error = %s, finished_at = %s WHERE id = %s"""
+FINISH_CALL = """
+UPDATE playbooks_engine_actionresult
+SET state = %s, output = %s, large = %s, error = %s, error_value = %s, finished_at = %s WHERE id = %s"""
+INSERT_OUTPUT = "INSERT INTO playbooks_engine_calloutput (id, data) VALUES (%s, %s) ON CONFLICT (id) DO NOTHING"
+FINISH_RUN = """
+UPDATE playbooks_engine_playbookrun
+SET state = %s, result = %s, error = %s, traceback = %s, finished_at = %s
+WHERE id = %s AND state IN ('pending', 'running')"""
+SKIP_REST = """
+UPDATE playbooks_engine_playbookrun
+SET state = 'skipped', error = %s, finished_at = %s WHERE sequence_id = %s AND state = 'pending'"""
+FINISH_SEQUENCE = """
+UPDATE playbooks_engine_sequence SET state = 'done', claimed_by = NULL, finished_at = %s WHERE id = %s"""
+HOLD_RUN = """
+UPDATE playbooks_engine_playbookrun SET state = 'needs_attention', question = %s::jsonb WHERE id = %s"""
+HOLD_SEQUENCE = "UPDATE playbooks_engine_sequence SET state = 'held', claimed_by = NULL WHERE id = %s"
+MARK_UNKNOWN = "UPDATE playbooks_engine_actionresult SET state = 'unknown' WHERE id = %s"
+ATTEMPTS_UNKNOWN = """
+UPDATE playbooks_engine_actionattempt SET state = 'unknown' WHERE call_id = %s AND state = 'started'"""
+
+
+@dataclass(frozen=True, slots=True)
+class NewCall:
+    """A journal line about to be written, with the idempotency key that every repeat of it will carry."""
+
+    id: UUID
+    key: str
+    idempotency_key: UUID
+    insert: Statement
+
+    @classmethod
+    def make(
+        cls, run_id: UUID, key: str, kind: str, name: str, encoded: str, idempotent: bool | None
+    ) -> NewCall:
+        """The row of a call of ``run_id`` that was not made before."""
+        call_id, idempotency_key = uuid7(), uuid5(run_id, key)
+        row = (call_id, run_id, key, kind, name, digest(encoded), encoded, idempotent, idempotency_key, utcnow())
+        return cls(call_id, key, idempotency_key, (INSERT_CALL, row))
+
+
+def utcnow() -> datetime:
+    """Now, aware."""
+    return datetime.now(UTC)
+
+
+def attempt(claim: Claim, run_id: UUID, call_id: UUID, number: int) -> tuple[UUID, Statement]:
+    """A new attempt row and its id."""
+    attempt_id = uuid7()
+    row = (attempt_id, call_id, run_id, number, claim.worker_id, claim.fence, utcnow())
+    return attempt_id, (INSERT_ATTEMPT, row)
+
+
+def outcome(call_id: UUID, attempt_id: UUID, *, output: str | None, error: str, error_value: str | None) -> list[Statement]:
+    """A call's final outcome and its last attempt's."""
+    now = utcnow()
+    state = "failed" if error_value else "success"
+    large = output is not None and len(output) > LARGE
+    statements: list[Statement] = [
+        (FINISH_ATTEMPT, (state, error, now, attempt_id)),
+        (FINISH_CALL, (state, None if large else output, large, error, error_value, now, call_id)),
+    ]
+    if large and output is not None:
+        statements.append((INSERT_OUTPUT, (call_id, output)))
+    return statements

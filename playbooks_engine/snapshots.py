@@ -1,0 +1,82 @@
+"""What a playbook sees of an alert or an incident: JSON types, with the names of the public API."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from alerts.models import Alert, AlertCounter, Delivery
+from incidents.models import Incident
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+def raw_payload(body: bytes) -> Any:
+    """The delivered body as JSON; text where it is something else."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return body.decode(errors="replace")
+
+
+def alert_snapshot(alert: Alert) -> dict[str, Any]:
+    """The alert's fields as they are now (``playbooks_engine.alert.FIELDS``)."""
+    counter = AlertCounter.objects.filter(pk=alert.pk).first()
+    body = Delivery.objects.filter(pk=counter.last_delivery_id).values_list("body", flat=True).first() if counter else None
+    owner = alert.assigned_to
+    return {
+        "id": str(alert.pk),
+        "source": alert.source,
+        "source_id": alert.source_id,
+        "title": alert.title,
+        "description": alert.description,
+        "severity": alert.severity,
+        "status": alert.status,
+        "determination": alert.determination,
+        "source_ip": alert.source_ip,
+        "dest_ip": alert.dest_ip,
+        "hostname": alert.hostname,
+        "username": alert.username,
+        "rule_name": alert.rule_name,
+        "tags": alert.tags,
+        "iocs": alert.iocs,
+        "partner": alert.partner.public_slug,
+        "raw_payload": raw_payload(bytes(body)) if body is not None else None,
+        "normalized": alert.normalized,
+        "duplicate_count": counter.duplicate_count if counter else 1,
+        "first_seen": _iso(counter.first_seen if counter else alert.created_at),
+        "last_seen": _iso(counter.last_seen if counter else alert.created_at),
+        "assigned_to": str(owner.pk) if owner else None,
+        "assigned_username": owner.username if owner else None,
+        "correlation_id": str(alert.correlation_id),
+        "created_at": _iso(alert.created_at),
+        "updated_at": _iso(alert.updated_at),
+        "resolved_at": _iso(alert.resolved_at),
+        "resolve_reason": alert.resolve_reason,
+    }
+
+
+def incident_snapshot(incident: Incident) -> dict[str, Any]:
+    """The incident's fields as they are now."""
+    owner = incident.assigned_to
+    return {
+        "id": str(incident.pk),
+        "number": incident.number,
+        "title": incident.title,
+        "description": incident.description,
+        "severity": incident.severity,
+        "status": incident.status,
+        "partner": incident.partner.public_slug,
+        "tags": incident.tags,
+        "tlp": incident.tlp,
+        "pap": incident.pap,
+        "assigned_to": str(owner.pk) if owner else None,
+        "assigned_username": owner.username if owner else None,
+        "created_at": _iso(incident.created_at),
+        "updated_at": _iso(incident.updated_at),
+        "closed_at": _iso(incident.closed_at),
+    }
