@@ -105,7 +105,9 @@ class Failure:
 
     def to_text(self) -> str:
         """For the journal."""
-        return orjson.dumps({"class_path": self.class_path, "args": self.args, "message": self.message}).decode()
+        return orjson.dumps(
+            {"class_path": self.class_path, "args": self.args, "message": self.message}
+        ).decode()
 
     def rebuild(self, namespace: Mapping[str, Any]) -> Exception:
         """The same exception again: its class with its arguments, or an ActionError that bears its name.

@@ -93,7 +93,12 @@ def add_current_alert_comment(actor: Actor, alert_id: UUID | None, arguments: di
     entry = alert_services.comment_alert(
         actor=actor, alert=alert, text=arguments["text"], metadata=arguments.get("metadata")
     )
-    return {"alert_id": str(alert.pk), "comment_id": str(entry.pk), "action": entry.action, "detail": arguments["text"]}
+    return {
+        "alert_id": str(alert.pk),
+        "comment_id": str(entry.pk),
+        "action": entry.action,
+        "detail": arguments["text"],
+    }
 
 
 @helper

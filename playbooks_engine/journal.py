@@ -162,7 +162,11 @@ def _store_batch(batch: list[Write]) -> list[Write]:
             cursor.executemany(sql, rows)
         record_many(
             AlertEntry,
-            [(alerts[write.entry[0]], write.entry[1]) for write in kept if write.entry and write.entry[0] in alerts],
+            [
+                (alerts[write.entry[0]], write.entry[1])
+                for write in kept
+                if write.entry and write.entry[0] in alerts
+            ],
         )
     return [write for write in batch if write.claim not in held]
 
@@ -170,7 +174,12 @@ def _store_batch(batch: list[Write]) -> list[Write]:
 def _lock_alerts(ids: list[UUID]) -> dict[UUID, Alert]:
     if not ids:
         return {}
-    rows = Alert.objects.filter(pk__in=ids).order_by("pk").only("pk", "timeline_seq").select_for_update(of=("self",))
+    rows = (
+        Alert.objects.filter(pk__in=ids)
+        .order_by("pk")
+        .only("pk", "timeline_seq")
+        .select_for_update(of=("self",))
+    )
     return {alert.pk: alert for alert in rows}
 
 

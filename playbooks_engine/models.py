@@ -72,7 +72,9 @@ class Playbook(models.Model):
         help_text=_("Empty: runs for every partner's alerts."),
     )  # fmt: skip
     enabled = models.BooleanField(_("enabled"), default=True)
-    current = models.ForeignKey(PlaybookVersion, null=True, editable=False, on_delete=models.PROTECT, related_name="+")
+    current = models.ForeignKey(
+        PlaybookVersion, null=True, editable=False, on_delete=models.PROTECT, related_name="+"
+    )
     # The file is gone or no longer registers this name: shown, never run.
     missing_since = models.DateTimeField(null=True, editable=False)
     version = models.PositiveIntegerField(default=1, editable=False)
@@ -86,7 +88,9 @@ class Playbook(models.Model):
         verbose_name = _("playbook")
         verbose_name_plural = _("playbooks")
         constraints = [
-            models.CheckConstraint(condition=Q(on_failure__in=["continue", "stop"]), name="playbook_on_failure_known"),
+            models.CheckConstraint(
+                condition=Q(on_failure__in=["continue", "stop"]), name="playbook_on_failure_known"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -279,7 +283,9 @@ class ActionResult(models.Model):
     state = models.CharField(max_length=10, choices=State, default=State.STARTED)
     attempts = models.PositiveSmallIntegerField(default=1)
     repeated = models.BooleanField(default=False)  # called again because an earlier outcome is unknown
-    decision = models.CharField(max_length=10, blank=True)  # a person's answer to "outcome unknown": again | not_done
+    decision = models.CharField(
+        max_length=10, blank=True
+    )  # a person's answer to "outcome unknown": again | not_done
     idempotent = models.BooleanField(null=True)
     idempotency_key = models.UUIDField()
     started_at = models.DateTimeField(default=timezone.now)
@@ -346,7 +352,9 @@ class Connector(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     kind = models.SlugField(_("type"), max_length=50)
     name = models.CharField(_("name"), max_length=150)
-    partner = models.ForeignKey(Partner, null=True, blank=True, on_delete=models.PROTECT, verbose_name=_("partner"))
+    partner = models.ForeignKey(
+        Partner, null=True, blank=True, on_delete=models.PROTECT, verbose_name=_("partner")
+    )
     enabled = models.BooleanField(_("enabled"), default=True)
     config = models.JSONField(_("configuration"), default=dict, blank=True)
     secrets = models.BinaryField(null=True, editable=False)

@@ -57,7 +57,11 @@ def next_job(claim: Claim, versions: Mapping[str, uuid.UUID]) -> Job | None:
     """
     with transaction.atomic():
         sequence = Sequence.objects.select_related("incident").get(pk=claim.sequence_id)
-        alert = Alert.objects.select_for_update(of=("self",)).get(pk=sequence.alert_id) if sequence.alert_id else None
+        alert = (
+            Alert.objects.select_for_update(of=("self",)).get(pk=sequence.alert_id)
+            if sequence.alert_id
+            else None
+        )
         check_fence(claim)
         runs = list(sequence.runs.select_related("playbook", "source").order_by("position"))
         open_runs = [run for run in runs if not run.is_final]
@@ -116,7 +120,11 @@ def _load_source(job: Job, run: PlaybookRun, sequence: Sequence) -> None:
     assert version is not None
     try:
         registry = loader.load_version(version.sources, version.entry)
-        job.spec = registry.get(run.playbook.name)
+        # A run that began under an old name (aliases=) finds it in its own source only by what was declared there.
+        declared = registry.playbooks.values()
+        job.spec = registry.get(run.playbook.name) or next(
+            (spec for spec in declared if spec.function_name == run.playbook.function_name), None
+        )
     except loader.LoadError as error:
         job.refusal, job.refusal_state = str(error), "needs_attention"
         return
@@ -140,10 +148,14 @@ def _snapshot(sequence: Sequence, alert: Alert | None) -> dict[str, Any] | None:
 def load_journal(run: PlaybookRun) -> dict[str, Call]:
     """What the run did so far, by key."""
     calls = list(ActionResult.objects.filter(run=run))
-    outputs = dict(CallOutput.objects.filter(pk__in=[c.pk for c in calls if c.large]).values_list("pk", "data"))
+    outputs = dict(
+        CallOutput.objects.filter(pk__in=[c.pk for c in calls if c.large]).values_list("pk", "data")
+    )
     failed: dict[uuid.UUID, int] = {}
     last: dict[uuid.UUID, str] = {}
-    for attempt in ActionAttempt.objects.filter(call_id__in=[c.pk for c in calls]).order_by("number", F("id")):
+    for attempt in ActionAttempt.objects.filter(call_id__in=[c.pk for c in calls]).order_by(
+        "number", F("id")
+    ):
         last[attempt.call_id] = attempt.state
         if attempt.state == "failed":
             failed[attempt.call_id] = failed.get(attempt.call_id, 0) + 1

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Self
 
 from django.db import models
 from django.db.models import Q
+
 from opensoar.actors import Actor
 
 if TYPE_CHECKING:
-    from playbooks_engine.models import Connector, Playbook, PlaybookRun
+    pass
 
 
 class PlaybookQuerySet(models.QuerySet["Playbook"]):

@@ -30,7 +30,9 @@ UPDATE playbooks_engine_actionattempt SET state = %s, error = %s, finished_at = 
 FINISH_CALL = """
 UPDATE playbooks_engine_actionresult
 SET state = %s, output = %s, large = %s, error = %s, error_value = %s, finished_at = %s WHERE id = %s"""
-INSERT_OUTPUT = "INSERT INTO playbooks_engine_calloutput (id, data) VALUES (%s, %s) ON CONFLICT (id) DO NOTHING"
+INSERT_OUTPUT = (
+    "INSERT INTO playbooks_engine_calloutput (id, data) VALUES (%s, %s) ON CONFLICT (id) DO NOTHING"
+)
 FINISH_RUN = """
 UPDATE playbooks_engine_playbookrun
 SET state = %s, result = %s, error = %s, traceback = %s, finished_at = %s
@@ -63,7 +65,18 @@ class NewCall:
     ) -> NewCall:
         """The row of a call of ``run_id`` that was not made before."""
         call_id, idempotency_key = uuid7(), uuid5(run_id, key)
-        row = (call_id, run_id, key, kind, name, digest(encoded), encoded, idempotent, idempotency_key, utcnow())
+        row = (
+            call_id,
+            run_id,
+            key,
+            kind,
+            name,
+            digest(encoded),
+            encoded,
+            idempotent,
+            idempotency_key,
+            utcnow(),
+        )
         return cls(call_id, key, idempotency_key, (INSERT_CALL, row))
 
 
@@ -79,7 +92,9 @@ def attempt(claim: Claim, run_id: UUID, call_id: UUID, number: int) -> tuple[UUI
     return attempt_id, (INSERT_ATTEMPT, row)
 
 
-def outcome(call_id: UUID, attempt_id: UUID, *, output: str | None, error: str, error_value: str | None) -> list[Statement]:
+def outcome(
+    call_id: UUID, attempt_id: UUID, *, output: str | None, error: str, error_value: str | None
+) -> list[Statement]:
     """A call's final outcome and its last attempt's."""
     now = utcnow()
     state = "failed" if error_value else "success"

@@ -168,7 +168,11 @@ class LiveRun:
     ) -> Any:
         number = call.attempts if call else 0
         retries_used = call.failed_attempts if call else 0
-        new = None if call else rows.NewCall.make(self.run_id, key, "action", spec.name, encoded, spec.idempotent)
+        new = (
+            None
+            if call
+            else rows.NewCall.make(self.run_id, key, "action", spec.name, encoded, spec.idempotent)
+        )
         call_id = call.id if call else new.id  # type: ignore[union-attr]
         repeat = call is not None and call.interrupted and call.decision != "not_done"
         while True:
@@ -225,7 +229,9 @@ class LiveRun:
     def _store_success(self, spec: ActionSpec, call_id: uuid.UUID, attempt_id: uuid.UUID, value: Any) -> Any:
         try:
             output = encode_result(f"action {spec.name!r}", value)
-        except TypeError as error:  # it ran; what it returned cannot be kept. Not retried, the effect is there
+        except (
+            TypeError
+        ) as error:  # it ran; what it returned cannot be kept. Not retried, the effect is there
             self._store_failure(call_id, attempt_id, error)
             raise
         self._later(rows.outcome(call_id, attempt_id, output=output, error="", error_value=None))

@@ -26,7 +26,11 @@ def raw_payload(body: bytes) -> Any:
 def alert_snapshot(alert: Alert) -> dict[str, Any]:
     """The alert's fields as they are now (``playbooks_engine.alert.FIELDS``)."""
     counter = AlertCounter.objects.filter(pk=alert.pk).first()
-    body = Delivery.objects.filter(pk=counter.last_delivery_id).values_list("body", flat=True).first() if counter else None
+    body = (
+        Delivery.objects.filter(pk=counter.last_delivery_id).values_list("body", flat=True).first()
+        if counter
+        else None
+    )
     owner = alert.assigned_to
     return {
         "id": str(alert.pk),

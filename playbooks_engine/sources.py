@@ -137,7 +137,7 @@ def read_directory(root: Path) -> Sources:
     os.listdir(root)  # os.walk would be silent about a directory that is absent or closed
     files: dict[str, str] = {}
     problems: dict[str, str] = {}
-    for folder, names in _walk(root):
+    for folder, names in walk(root):
         for name in names:
             relative = (folder / name).relative_to(root).as_posix()
             try:
@@ -152,7 +152,8 @@ def is_entry(path: str) -> bool:
     return not any(part.startswith("_") for part in path.split("/"))
 
 
-def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
+def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Folders of a playbook directory with their Python files; hidden ones and virtual environments are left out."""
     for folder, subfolders, names in os.walk(root):
         subfolders[:] = sorted(
             name

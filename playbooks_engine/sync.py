@@ -15,6 +15,7 @@ from django.utils import timezone
 from playbooks_engine import loader
 from playbooks_engine.models import Playbook, PlaybookFile, PlaybookVersion, Priority, RegistryGeneration
 from playbooks_engine.registry import PlaybookSpec
+from playbooks_engine.sources import module_name, walk
 
 SYNC_LOCK = 7_041_001  # pg_advisory_xact_lock: two workers that boot together sync one after the other
 
@@ -37,12 +38,13 @@ def signature(directories: Iterable[str]) -> str:
     """Changes when a playbook file changes, appears or goes; cheap enough to compute every second."""
     seen = hashlib.sha256()
     for directory in directories:
-        for path in sorted(Path(directory).rglob("*.py")):
-            try:
-                stat = path.stat()
-            except OSError:
-                continue
-            seen.update(f"{path}\0{stat.st_mtime_ns}\0{stat.st_size}\n".encode())
+        for folder, names in walk(Path(directory)):
+            for path in (folder / name for name in names):
+                try:
+                    stat = path.stat()
+                except OSError:
+                    continue
+                seen.update(f"{path}\0{stat.st_mtime_ns}\0{stat.st_size}\n".encode())
     return seen.hexdigest()
 
 
@@ -108,7 +110,11 @@ def _sync_playbook(spec: PlaybookSpec, version: PlaybookVersion) -> None:
         "current_id": version.pk,
         "missing_since": None,
     }
-    row = Playbook.objects.filter(name__in=spec.names).order_by(F("missing_since").asc(nulls_first=True)).first()
+    row = (
+        Playbook.objects.filter(name__in=spec.names)
+        .order_by(F("missing_since").asc(nulls_first=True))
+        .first()
+    )
     if row is None:
         Playbook.objects.create(name=spec.name, enabled=spec.enabled, **values)
     elif row.name != spec.name or any(getattr(row, name) != value for name, value in values.items()):
@@ -118,18 +124,18 @@ def _sync_playbook(spec: PlaybookSpec, version: PlaybookVersion) -> None:
 
 def _last_good(loaded: loader.LoadResult, versions: dict[str, uuid.UUID]) -> dict[str, uuid.UUID]:
     """Playbooks of files that fail to import now: their last good version goes on running."""
-    broken = {file.path for file in loaded.errors}
-    if not broken:
-        return {}
-    kept: dict[str, uuid.UUID] = {}
-    entries = {file.entry for file in loaded.errors if file.entry}
-    rows = Playbook.objects.filter(current__entry__in=entries, missing_since__isnull=True).select_related("current")
-    for playbook in rows:
-        if playbook.name not in versions and playbook.current_id is not None:
-            kept[playbook.name] = playbook.current_id
-    return kept
+    broken = {_module_path(file) for file in loaded.errors if file.entry}
+    rows = Playbook.objects.filter(module_path__in=broken, missing_since__isnull=True, current__isnull=False)
+    return {row.name: row.current_id for row in rows if row.name not in versions and row.current_id}
+
+
+def _module_path(file: loader.FileResult) -> str:
+    """How the registry names the file's module (see loader.load)."""
+    return f"{Path(file.root).resolve().name}.{module_name(file.entry)}"
 
 
 def _mark_missing(loaded: loader.LoadResult, versions: dict[str, uuid.UUID]) -> None:
-    Playbook.objects.exclude(name__in=versions).filter(missing_since__isnull=True).update(missing_since=timezone.now())
+    Playbook.objects.exclude(name__in=versions).filter(missing_since__isnull=True).update(
+        missing_since=timezone.now()
+    )
     PlaybookFile.objects.exclude(path__in=[file.path for file in loaded.files]).delete()

@@ -8,9 +8,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-import os
 import random
-import socket
 import threading
 import time
 import uuid
@@ -21,7 +19,6 @@ from typing import Any
 import psycopg
 from django.db import connection, transaction
 
-from opensoar.ids import uuid7
 from opensoar.timeline import Draft
 from playbooks_engine import rows, sync
 from playbooks_engine.alert import Alert as AlertSnapshot
@@ -102,7 +99,9 @@ class Engine:
         grace = min(time.monotonic() + CALL_GRACE_SECONDS, deadline - 10)
         while time.monotonic() < grace and any(run.in_flight for run in list(self._live.values())):
             time.sleep(0.05)
-        asyncio.run_coroutine_threadsafe(self._let_go_all(), self.loop).result(max(1.0, deadline - time.monotonic()))
+        asyncio.run_coroutine_threadsafe(self._let_go_all(), self.loop).result(
+            max(1.0, deadline - time.monotonic())
+        )
         self.journal.stop(5)
         self._stopped.set()
         self.beat.stop()
@@ -381,5 +380,3 @@ def _release_one(claim: Claim) -> None:
             "WHERE id = %s AND fence = %s AND claimed_by = %s AND state = 'running'",
             (claim.sequence_id, claim.fence, claim.worker_id),
         )
-
-

@@ -2,304 +2,549 @@
 
 import django.db.models.deletion
 import django.utils.timezone
-import opensoar.ids
 import pgtrigger.compiler
 import pgtrigger.migrations
 from django.db import migrations, models
 
+import opensoar.ids
+
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0001_initial'),
-        ('alerts', '0001_initial'),
-        ('incidents', '0001_initial'),
+        ("accounts", "0001_initial"),
+        ("alerts", "0001_initial"),
+        ("incidents", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='CallOutput',
+            name="CallOutput",
             fields=[
-                ('id', models.UUIDField(primary_key=True, serialize=False)),
-                ('data', models.TextField()),
+                ("id", models.UUIDField(primary_key=True, serialize=False)),
+                ("data", models.TextField()),
             ],
         ),
         migrations.CreateModel(
-            name='PlaybookFile',
+            name="PlaybookFile",
             fields=[
-                ('path', models.CharField(max_length=500, primary_key=True, serialize=False)),
-                ('source_hash', models.CharField(max_length=64)),
-                ('error', models.TextField(blank=True)),
-                ('error_line', models.PositiveIntegerField(null=True)),
-                ('loaded_at', models.DateTimeField(default=django.utils.timezone.now)),
+                ("path", models.CharField(max_length=500, primary_key=True, serialize=False)),
+                ("source_hash", models.CharField(max_length=64)),
+                ("error", models.TextField(blank=True)),
+                ("error_line", models.PositiveIntegerField(null=True)),
+                ("loaded_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
             options={
-                'ordering': ['path'],
+                "ordering": ["path"],
             },
         ),
         migrations.CreateModel(
-            name='PlaybookVersion',
+            name="PlaybookVersion",
             fields=[
-                ('id', models.UUIDField(default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('source_hash', models.CharField(max_length=64, unique=True)),
-                ('entry', models.CharField(max_length=500)),
-                ('sources', models.JSONField()),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("source_hash", models.CharField(max_length=64, unique=True)),
+                ("entry", models.CharField(max_length=500)),
+                ("sources", models.JSONField()),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
             options={
-                'ordering': ['-id'],
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='RegistryGeneration',
+            name="RegistryGeneration",
             fields=[
-                ('id', models.SmallIntegerField(default=1, primary_key=True, serialize=False)),
-                ('generation', models.PositiveBigIntegerField(default=0)),
+                ("id", models.SmallIntegerField(default=1, primary_key=True, serialize=False)),
+                ("generation", models.PositiveBigIntegerField(default=0)),
             ],
         ),
         migrations.CreateModel(
-            name='Sequence',
+            name="Sequence",
             fields=[
-                ('id', models.UUIDField(default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('event', models.CharField(max_length=40)),
-                ('correlation_id', models.UUIDField()),
-                ('state', models.CharField(choices=[('ready', 'Ready'), ('running', 'Running'), ('waiting', 'Waiting'), ('held', 'Held'), ('done', 'Done'), ('cancelled', 'Cancelled')], default='ready', max_length=10)),
-                ('priority', models.SmallIntegerField(choices=[(0, 'High'), (1, 'Default'), (2, 'Low')], default=1)),
-                ('total', models.PositiveSmallIntegerField()),
-                ('fence', models.PositiveBigIntegerField(default=0)),
-                ('claimed_by', models.UUIDField(null=True)),
-                ('claims', models.PositiveIntegerField(default=0)),
-                ('wake_at', models.DateTimeField(null=True)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('finished_at', models.DateTimeField(null=True)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("event", models.CharField(max_length=40)),
+                ("correlation_id", models.UUIDField()),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("ready", "Ready"),
+                            ("running", "Running"),
+                            ("waiting", "Waiting"),
+                            ("held", "Held"),
+                            ("done", "Done"),
+                            ("cancelled", "Cancelled"),
+                        ],
+                        default="ready",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "priority",
+                    models.SmallIntegerField(choices=[(0, "High"), (1, "Default"), (2, "Low")], default=1),
+                ),
+                ("total", models.PositiveSmallIntegerField()),
+                ("fence", models.PositiveBigIntegerField(default=0)),
+                ("claimed_by", models.UUIDField(null=True)),
+                ("claims", models.PositiveIntegerField(default=0)),
+                ("wake_at", models.DateTimeField(null=True)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("finished_at", models.DateTimeField(null=True)),
             ],
             options={
-                'ordering': ['-id'],
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='WorkerBeat',
+            name="WorkerBeat",
             fields=[
-                ('id', models.UUIDField(default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('counter', models.PositiveBigIntegerField(default=0)),
-                ('host', models.CharField(max_length=255)),
-                ('pid', models.PositiveIntegerField()),
-                ('generation', models.PositiveBigIntegerField(default=0)),
-                ('started_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('seen_at', models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("counter", models.PositiveBigIntegerField(default=0)),
+                ("host", models.CharField(max_length=255)),
+                ("pid", models.PositiveIntegerField()),
+                ("generation", models.PositiveBigIntegerField(default=0)),
+                ("started_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("seen_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
         ),
         migrations.CreateModel(
-            name='ActionAttempt',
+            name="ActionAttempt",
             fields=[
-                ('id', models.UUIDField(default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('call_id', models.UUIDField()),
-                ('run_id', models.UUIDField()),
-                ('number', models.PositiveSmallIntegerField()),
-                ('worker_id', models.UUIDField()),
-                ('fence', models.PositiveBigIntegerField()),
-                ('state', models.CharField(default='started', max_length=10)),
-                ('error', models.TextField(blank=True)),
-                ('started_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('finished_at', models.DateTimeField(null=True)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("call_id", models.UUIDField()),
+                ("run_id", models.UUIDField()),
+                ("number", models.PositiveSmallIntegerField()),
+                ("worker_id", models.UUIDField()),
+                ("fence", models.PositiveBigIntegerField()),
+                ("state", models.CharField(default="started", max_length=10)),
+                ("error", models.TextField(blank=True)),
+                ("started_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("finished_at", models.DateTimeField(null=True)),
             ],
             options={
-                'ordering': ['id'],
-                'indexes': [models.Index(fields=['call_id'], name='attempt_call')],
+                "ordering": ["id"],
+                "indexes": [models.Index(fields=["call_id"], name="attempt_call")],
             },
         ),
         migrations.CreateModel(
-            name='Connector',
+            name="Connector",
             fields=[
-                ('id', models.UUIDField(default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('kind', models.SlugField(verbose_name='type')),
-                ('name', models.CharField(max_length=150, verbose_name='name')),
-                ('enabled', models.BooleanField(default=True, verbose_name='enabled')),
-                ('config', models.JSONField(blank=True, default=dict, verbose_name='configuration')),
-                ('secrets', models.BinaryField(null=True)),
-                ('health_status', models.CharField(editable=False, max_length=20, null=True)),
-                ('last_health_check', models.DateTimeField(editable=False, null=True)),
-                ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('partner', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, to='accounts.partner', verbose_name='partner')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("kind", models.SlugField(verbose_name="type")),
+                ("name", models.CharField(max_length=150, verbose_name="name")),
+                ("enabled", models.BooleanField(default=True, verbose_name="enabled")),
+                ("config", models.JSONField(blank=True, default=dict, verbose_name="configuration")),
+                ("secrets", models.BinaryField(null=True)),
+                ("health_status", models.CharField(editable=False, max_length=20, null=True)),
+                ("last_health_check", models.DateTimeField(editable=False, null=True)),
+                ("version", models.PositiveIntegerField(default=1, editable=False)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "partner",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="accounts.partner",
+                        verbose_name="partner",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'connector',
-                'verbose_name_plural': 'connectors',
-                'ordering': ['kind', 'name'],
+                "verbose_name": "connector",
+                "verbose_name_plural": "connectors",
+                "ordering": ["kind", "name"],
             },
         ),
         migrations.CreateModel(
-            name='Playbook',
+            name="Playbook",
             fields=[
-                ('id', models.UUIDField(default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(editable=False, max_length=200, unique=True)),
-                ('description', models.TextField(blank=True, editable=False)),
-                ('module_path', models.CharField(editable=False, max_length=500)),
-                ('function_name', models.CharField(editable=False, max_length=200)),
-                ('trigger', models.CharField(editable=False, max_length=50, null=True)),
-                ('conditions', models.JSONField(default=dict, editable=False)),
-                ('order', models.IntegerField(default=1000, editable=False)),
-                ('priority', models.SmallIntegerField(choices=[(0, 'High'), (1, 'Default'), (2, 'Low')], default=1, editable=False)),
-                ('on_failure', models.CharField(default='continue', editable=False, max_length=10)),
-                ('enabled', models.BooleanField(default=True, verbose_name='enabled')),
-                ('missing_since', models.DateTimeField(editable=False, null=True)),
-                ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('partner', models.ForeignKey(blank=True, help_text="Empty: runs for every partner's alerts.", null=True, on_delete=django.db.models.deletion.PROTECT, to='accounts.partner', verbose_name='partner')),
-                ('current', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='playbooks_engine.playbookversion')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("name", models.CharField(editable=False, max_length=200, unique=True)),
+                ("description", models.TextField(blank=True, editable=False)),
+                ("module_path", models.CharField(editable=False, max_length=500)),
+                ("function_name", models.CharField(editable=False, max_length=200)),
+                ("trigger", models.CharField(editable=False, max_length=50, null=True)),
+                ("conditions", models.JSONField(default=dict, editable=False)),
+                ("order", models.IntegerField(default=1000, editable=False)),
+                (
+                    "priority",
+                    models.SmallIntegerField(
+                        choices=[(0, "High"), (1, "Default"), (2, "Low")], default=1, editable=False
+                    ),
+                ),
+                ("on_failure", models.CharField(default="continue", editable=False, max_length=10)),
+                ("enabled", models.BooleanField(default=True, verbose_name="enabled")),
+                ("missing_since", models.DateTimeField(editable=False, null=True)),
+                ("version", models.PositiveIntegerField(default=1, editable=False)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ("updated_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "partner",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="Empty: runs for every partner's alerts.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="accounts.partner",
+                        verbose_name="partner",
+                    ),
+                ),
+                (
+                    "current",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="playbooks_engine.playbookversion",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'playbook',
-                'verbose_name_plural': 'playbooks',
-                'ordering': ['order', 'name'],
+                "verbose_name": "playbook",
+                "verbose_name_plural": "playbooks",
+                "ordering": ["order", "name"],
             },
         ),
         migrations.CreateModel(
-            name='PlaybookRun',
+            name="PlaybookRun",
             fields=[
-                ('id', models.UUIDField(default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('position', models.PositiveSmallIntegerField()),
-                ('state', models.CharField(choices=[('pending', 'Pending'), ('running', 'Running'), ('waiting', 'Waiting'), ('needs_attention', 'Needs attention'), ('success', 'Success'), ('failed', 'Failed'), ('cancelled', 'Cancelled'), ('skipped', 'Skipped')], default='pending', max_length=15)),
-                ('subject', models.TextField(null=True)),
-                ('input', models.TextField(null=True)),
-                ('result', models.TextField(null=True)),
-                ('error', models.TextField(blank=True)),
-                ('traceback', models.TextField(blank=True)),
-                ('question', models.JSONField(null=True)),
-                ('requested_kind', models.CharField(blank=True, max_length=10)),
-                ('requested_by', models.UUIDField(null=True)),
-                ('requested_name', models.CharField(blank=True, max_length=150)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('started_at', models.DateTimeField(null=True)),
-                ('finished_at', models.DateTimeField(null=True)),
-                ('playbook', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='runs', to='playbooks_engine.playbook')),
-                ('retry_of', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='retries', to='playbooks_engine.playbookrun')),
-                ('source', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='playbooks_engine.playbookversion')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("position", models.PositiveSmallIntegerField()),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("pending", "Pending"),
+                            ("running", "Running"),
+                            ("waiting", "Waiting"),
+                            ("needs_attention", "Needs attention"),
+                            ("success", "Success"),
+                            ("failed", "Failed"),
+                            ("cancelled", "Cancelled"),
+                            ("skipped", "Skipped"),
+                        ],
+                        default="pending",
+                        max_length=15,
+                    ),
+                ),
+                ("subject", models.TextField(null=True)),
+                ("input", models.TextField(null=True)),
+                ("result", models.TextField(null=True)),
+                ("error", models.TextField(blank=True)),
+                ("traceback", models.TextField(blank=True)),
+                ("question", models.JSONField(null=True)),
+                ("requested_kind", models.CharField(blank=True, max_length=10)),
+                ("requested_by", models.UUIDField(null=True)),
+                ("requested_name", models.CharField(blank=True, max_length=150)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("started_at", models.DateTimeField(null=True)),
+                ("finished_at", models.DateTimeField(null=True)),
+                (
+                    "playbook",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="runs",
+                        to="playbooks_engine.playbook",
+                    ),
+                ),
+                (
+                    "retry_of",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="retries",
+                        to="playbooks_engine.playbookrun",
+                    ),
+                ),
+                (
+                    "source",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="playbooks_engine.playbookversion",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'run',
-                'verbose_name_plural': 'runs',
-                'ordering': ['-id'],
+                "verbose_name": "run",
+                "verbose_name_plural": "runs",
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='ActionResult',
+            name="ActionResult",
             fields=[
-                ('id', models.UUIDField(default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('key', models.CharField(max_length=200)),
-                ('kind', models.CharField(choices=[('action', 'Action'), ('helper', 'Helper')], default='action', max_length=10)),
-                ('name', models.CharField(max_length=200)),
-                ('args_digest', models.BinaryField()),
-                ('input', models.TextField(null=True)),
-                ('output', models.TextField(null=True)),
-                ('large', models.BooleanField(default=False)),
-                ('error', models.TextField(blank=True)),
-                ('error_value', models.TextField(null=True)),
-                ('state', models.CharField(choices=[('started', 'Started'), ('success', 'Success'), ('failed', 'Failed'), ('unknown', 'Unknown')], default='started', max_length=10)),
-                ('attempts', models.PositiveSmallIntegerField(default=1)),
-                ('repeated', models.BooleanField(default=False)),
-                ('decision', models.CharField(blank=True, max_length=10)),
-                ('idempotent', models.BooleanField(null=True)),
-                ('idempotency_key', models.UUIDField()),
-                ('started_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('finished_at', models.DateTimeField(null=True)),
-                ('run', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='calls', to='playbooks_engine.playbookrun')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("key", models.CharField(max_length=200)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("action", "Action"), ("helper", "Helper")], default="action", max_length=10
+                    ),
+                ),
+                ("name", models.CharField(max_length=200)),
+                ("args_digest", models.BinaryField()),
+                ("input", models.TextField(null=True)),
+                ("output", models.TextField(null=True)),
+                ("large", models.BooleanField(default=False)),
+                ("error", models.TextField(blank=True)),
+                ("error_value", models.TextField(null=True)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("started", "Started"),
+                            ("success", "Success"),
+                            ("failed", "Failed"),
+                            ("unknown", "Unknown"),
+                        ],
+                        default="started",
+                        max_length=10,
+                    ),
+                ),
+                ("attempts", models.PositiveSmallIntegerField(default=1)),
+                ("repeated", models.BooleanField(default=False)),
+                ("decision", models.CharField(blank=True, max_length=10)),
+                ("idempotent", models.BooleanField(null=True)),
+                ("idempotency_key", models.UUIDField()),
+                ("started_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("finished_at", models.DateTimeField(null=True)),
+                (
+                    "run",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="calls",
+                        to="playbooks_engine.playbookrun",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['id'],
+                "ordering": ["id"],
             },
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='playbookversion',
-            trigger=pgtrigger.compiler.Trigger(name='append_only', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;", hash='2e30653555eef4df4265fba211ec0206647a0bbc', operation='UPDATE OR DELETE', pgid='pgtrigger_append_only_5e928', table='playbooks_engine_playbookversion', when='BEFORE')),
+            model_name="playbookversion",
+            trigger=pgtrigger.compiler.Trigger(
+                name="append_only",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;",
+                    hash="2e30653555eef4df4265fba211ec0206647a0bbc",
+                    operation="UPDATE OR DELETE",
+                    pgid="pgtrigger_append_only_5e928",
+                    table="playbooks_engine_playbookversion",
+                    when="BEFORE",
+                ),
+            ),
         ),
         migrations.AddConstraint(
-            model_name='registrygeneration',
-            constraint=models.CheckConstraint(condition=models.Q(('id', 1)), name='registrygeneration_one_row'),
+            model_name="registrygeneration",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("id", 1)), name="registrygeneration_one_row"
+            ),
         ),
         migrations.AddField(
-            model_name='sequence',
-            name='alert',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='sequences', to='alerts.alert'),
+            model_name="sequence",
+            name="alert",
+            field=models.ForeignKey(
+                null=True,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="sequences",
+                to="alerts.alert",
+            ),
         ),
         migrations.AddField(
-            model_name='sequence',
-            name='incident',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='sequences', to='incidents.incident'),
+            model_name="sequence",
+            name="incident",
+            field=models.ForeignKey(
+                null=True,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="sequences",
+                to="incidents.incident",
+            ),
         ),
         migrations.AddField(
-            model_name='sequence',
-            name='observable',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='alerts.observable'),
+            model_name="sequence",
+            name="observable",
+            field=models.ForeignKey(
+                null=True,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="+",
+                to="alerts.observable",
+            ),
         ),
         migrations.AddField(
-            model_name='sequence',
-            name='partner',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.partner'),
+            model_name="sequence",
+            name="partner",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="+", to="accounts.partner"
+            ),
         ),
         migrations.AddField(
-            model_name='playbookrun',
-            name='sequence',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='runs', to='playbooks_engine.sequence'),
+            model_name="playbookrun",
+            name="sequence",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="runs",
+                to="playbooks_engine.sequence",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='connector',
-            constraint=models.UniqueConstraint(fields=('kind', 'name', 'partner'), name='connector_unique_name', nulls_distinct=False),
+            model_name="connector",
+            constraint=models.UniqueConstraint(
+                fields=("kind", "name", "partner"), name="connector_unique_name", nulls_distinct=False
+            ),
         ),
         migrations.AddConstraint(
-            model_name='actionresult',
-            constraint=models.UniqueConstraint(fields=('run', 'key'), name='call_unique_key'),
+            model_name="actionresult",
+            constraint=models.UniqueConstraint(fields=("run", "key"), name="call_unique_key"),
         ),
         migrations.AddConstraint(
-            model_name='actionresult',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['started', 'success', 'failed', 'unknown'])), name='call_state_known'),
+            model_name="actionresult",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("state__in", ["started", "success", "failed", "unknown"])),
+                name="call_state_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='playbook',
-            constraint=models.CheckConstraint(condition=models.Q(('on_failure__in', ['continue', 'stop'])), name='playbook_on_failure_known'),
+            model_name="playbook",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("on_failure__in", ["continue", "stop"])), name="playbook_on_failure_known"
+            ),
         ),
         migrations.AddIndex(
-            model_name='sequence',
-            index=models.Index(condition=models.Q(('state', 'ready')), fields=['priority', 'id'], name='sequence_ready'),
+            model_name="sequence",
+            index=models.Index(
+                condition=models.Q(("state", "ready")), fields=["priority", "id"], name="sequence_ready"
+            ),
         ),
         migrations.AddIndex(
-            model_name='sequence',
-            index=models.Index(condition=models.Q(('state', 'running')), fields=['claimed_by'], name='sequence_claimed'),
+            model_name="sequence",
+            index=models.Index(
+                condition=models.Q(("state", "running")), fields=["claimed_by"], name="sequence_claimed"
+            ),
         ),
         migrations.AddIndex(
-            model_name='sequence',
-            index=models.Index(condition=models.Q(('state', 'waiting')), fields=['wake_at'], name='sequence_wake'),
+            model_name="sequence",
+            index=models.Index(
+                condition=models.Q(("state", "waiting")), fields=["wake_at"], name="sequence_wake"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='sequence',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state', 'running'), ('claimed_by__isnull', False)), models.Q(models.Q(('state', 'running'), _negated=True), ('claimed_by__isnull', True)), _connector='OR'), name='sequence_running_is_claimed'),
+            model_name="sequence",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("state", "running"), ("claimed_by__isnull", False)),
+                    models.Q(models.Q(("state", "running"), _negated=True), ("claimed_by__isnull", True)),
+                    _connector="OR",
+                ),
+                name="sequence_running_is_claimed",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='sequence',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['ready', 'running', 'waiting', 'held', 'done', 'cancelled'])), name='sequence_state_known'),
+            model_name="sequence",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("state__in", ["ready", "running", "waiting", "held", "done", "cancelled"])
+                ),
+                name="sequence_state_known",
+            ),
         ),
         migrations.AddIndex(
-            model_name='playbookrun',
-            index=models.Index(fields=['playbook', '-id'], name='run_playbook'),
+            model_name="playbookrun",
+            index=models.Index(fields=["playbook", "-id"], name="run_playbook"),
         ),
         migrations.AddConstraint(
-            model_name='playbookrun',
-            constraint=models.UniqueConstraint(fields=('sequence', 'position'), name='run_unique_position'),
+            model_name="playbookrun",
+            constraint=models.UniqueConstraint(fields=("sequence", "position"), name="run_unique_position"),
         ),
         migrations.AddConstraint(
-            model_name='playbookrun',
-            constraint=models.UniqueConstraint(condition=models.Q(('state__in', ('running', 'waiting', 'needs_attention'))), fields=('sequence',), name='run_one_live_per_sequence'),
+            model_name="playbookrun",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("state__in", ("running", "waiting", "needs_attention"))),
+                fields=("sequence",),
+                name="run_one_live_per_sequence",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='playbookrun',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['pending', 'running', 'waiting', 'needs_attention', 'success', 'failed', 'cancelled', 'skipped'])), name='run_state_known'),
+            model_name="playbookrun",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "state__in",
+                        [
+                            "pending",
+                            "running",
+                            "waiting",
+                            "needs_attention",
+                            "success",
+                            "failed",
+                            "cancelled",
+                            "skipped",
+                        ],
+                    )
+                ),
+                name="run_state_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='playbookrun',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('finished_at__isnull', False), ('state__in', ('success', 'failed', 'cancelled', 'skipped'))), models.Q(models.Q(('state__in', ('success', 'failed', 'cancelled', 'skipped')), _negated=True), ('finished_at__isnull', True)), _connector='OR'), name='run_finished_at_matches_state'),
+            model_name="playbookrun",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(
+                        ("finished_at__isnull", False),
+                        ("state__in", ("success", "failed", "cancelled", "skipped")),
+                    ),
+                    models.Q(
+                        models.Q(("state__in", ("success", "failed", "cancelled", "skipped")), _negated=True),
+                        ("finished_at__isnull", True),
+                    ),
+                    _connector="OR",
+                ),
+                name="run_finished_at_matches_state",
+            ),
         ),
     ]
