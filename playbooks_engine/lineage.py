@@ -72,5 +72,12 @@ def task_factory(
     own.run(current_lineage.set, parent.child())
     task = asyncio.Task(_guarded(coro), loop=loop, context=own, **options)
     parent.tasks.add(task)
-    task.add_done_callback(parent.tasks.discard)
+
+    def ended(task: asyncio.Task[Any]) -> None:
+        parent.tasks.discard(task)
+        coro.close()  # one that was cancelled before its first step would warn that it was never awaited
+        if not task.cancelled():
+            task.exception()  # seen; whoever awaits the task gets it all the same
+
+    task.add_done_callback(ended)
     return task

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+import orjson
 import psycopg
 from django.db import connection, transaction
 
@@ -112,8 +113,7 @@ class Engine:
         self._actions.shutdown(wait=False, cancel_futures=True)
 
     async def _let_go_all(self) -> None:
-        for run in list(self._live.values()):
-            run.let_go()
+        self._let_go_of_everything()
         if self._tasks:
             await asyncio.wait(list(self._tasks), timeout=8)
 
@@ -139,7 +139,11 @@ class Engine:
 
     def _declared_dead(self) -> None:
         """Our beat row was taken away: somebody runs our sequences now. Let go of all, begin anew under a new name."""
-        self.loop.call_soon_threadsafe(lambda: [run.let_go() for run in list(self._live.values())])
+        self.loop.call_soon_threadsafe(self._let_go_of_everything)
+
+    def _let_go_of_everything(self) -> None:
+        for run in list(self._live.values()):
+            run.let_go()
 
     # --- claiming ----------------------------------------------------------------------------------------------
 
@@ -287,8 +291,6 @@ class Engine:
 
     async def _store_hold(self, job: Job, question: Question) -> None:
         """The run waits for a person, the sequence is held, nothing of it stays in this process."""
-        import orjson
-
         asked = orjson.dumps(
             {
                 "reason": question.reason, "text": question.text, "choices": question.choices,
