@@ -24,7 +24,9 @@ def get_observable_for(actor: Actor, pk: object, capability: str) -> Observable:
     """The observable; :class:`NotAllowed`, or :class:`NotFound` if missing or foreign."""
     require(actor, capability)
     missing = _("Observable not found")
-    observables = Observable.objects.visible_to(actor).select_related("partner").prefetch_related("enrichments")
+    observables = (
+        Observable.objects.visible_to(actor).select_related("partner").prefetch_related("enrichments")
+    )
     observable = observables.filter(pk=parse_id(pk, missing=missing)).first()
     if observable is None:
         raise NotFound(missing)

@@ -40,7 +40,11 @@ class AlertChange:
     changed: frozenset[str]
 
 
-alert_created: DomainEvent[list[CreatedAlert]] = DomainEvent("alert_created")  # a whole batch, emitted by ingest
-alert_updated: DomainEvent[AlertChange] = DomainEvent("alert_updated")  # any semantic edit, also the two below
+alert_created: DomainEvent[list[CreatedAlert]] = DomainEvent(
+    "alert_created"
+)  # a whole batch, emitted by ingest
+alert_updated: DomainEvent[AlertChange] = DomainEvent(
+    "alert_updated"
+)  # any semantic edit, also the two below
 alert_resolved: DomainEvent[AlertChange] = DomainEvent("alert_resolved")
 alert_reopened: DomainEvent[AlertChange] = DomainEvent("alert_reopened")

@@ -19,5 +19,7 @@ class IncidentChange:
 
 
 incident_opened: DomainEvent[IncidentChange] = DomainEvent("incident_opened")
-incident_updated: DomainEvent[IncidentChange] = DomainEvent("incident_updated")  # any semantic edit, also closing
+incident_updated: DomainEvent[IncidentChange] = DomainEvent(
+    "incident_updated"
+)  # any semantic edit, also closing
 incident_closed: DomainEvent[IncidentChange] = DomainEvent("incident_closed")

@@ -17,7 +17,6 @@ from django.db import connection, transaction
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from alerts.models import SEVERITY_RANK, Alert
 from alerts.querysets import AlertQuerySet
@@ -35,26 +34,33 @@ from opensoar.text import limited_text
 ENTITY_WEIGHT = {"source_ip": 20, "group_key": 18, "hostname": 15, "username": 12, "dest_ip": 5}
 SHOWN_ALERTS = 20
 SHOWN_SUGGESTIONS = 50
-MAX_GROUPS = 500
 SEVERITIES = list(SEVERITY_RANK)
 
-# The inner query is a queryset's own SQL, so that the window and visible_to() are written once. An address that is
+# The innermost query is a queryset's own SQL, so that the window and visible_to() are written once. An address that is
 # everybody's (unspecified, loopback) groups nothing.
 _GROUPS = """
-    SELECT g.partner_id, v.entity, v.value, array_agg(g.id ORDER BY g.id DESC), max(g.severity_rank),
-           min(g.created_at), max(g.created_at), count(DISTINCT g.rule_name),
-           encode(sha256(convert_to(g.partner_id || ':' || v.entity || ':' || v.value, 'UTF8')), 'hex') AS suggestion_id
-    FROM ({alerts}) AS g
-    CROSS JOIN LATERAL (VALUES
-        ('source_ip', host(g.source_ip)), ('dest_ip', host(g.dest_ip)), ('hostname', lower(g.hostname)),
-        ('username', lower(g.username)), ('group_key', g.group_key)
-    ) AS v (entity, value)
-    WHERE v.value <> '' AND v.value NOT IN ('0.0.0.0', '::', '127.0.0.1', '::1')
-    GROUP BY g.partner_id, v.entity, v.value
-    HAVING count(*) >= 2 {having}
-    ORDER BY max(g.severity_rank) DESC, count(*) DESC, max(g.created_at) DESC
-    LIMIT {limit}
+    SELECT * FROM (
+        SELECT g.partner_id, v.entity, v.value, array_agg(g.id ORDER BY g.id DESC) AS ids, max(g.severity_rank) AS rank,
+               min(g.created_at), max(g.created_at) AS last_seen, count(DISTINCT g.rule_name),
+               encode(sha256(convert_to(g.partner_id || ':' || v.entity || ':' || v.value, 'UTF8')), 'hex') AS suggestion_id
+        FROM ({alerts}) AS g
+        CROSS JOIN LATERAL (VALUES
+            ('source_ip', host(g.source_ip)), ('dest_ip', host(g.dest_ip)), ('hostname', lower(g.hostname)),
+            ('username', lower(g.username)), ('group_key', g.group_key)
+        ) AS v (entity, value)
+        WHERE v.value <> '' AND v.value NOT IN ('0.0.0.0', '::', '127.0.0.1', '::1')
+        GROUP BY g.partner_id, v.entity, v.value
+        HAVING count(*) >= 2
+    ) AS s
+    WHERE {which}
+    ORDER BY s.rank DESC, cardinality(s.ids) DESC, s.last_seen DESC
+    LIMIT 500
 """
+# The newest dismissal holds until an alert joins that it had not seen.
+_NOT_DISMISSED = """NOT coalesce((
+    SELECT d.seen @> s.ids FROM incidents_suggestiondismissal d
+    WHERE d.suggestion_id = s.suggestion_id ORDER BY d.id DESC LIMIT 1
+), false)"""
 
 
 @dataclass(slots=True)
@@ -62,7 +68,7 @@ class Suggestion:
     """Two or more alerts that may be one incident. ``alerts`` are the newest 20, ``alert_ids`` all, newest first."""
 
     id: str
-    partner: Partner
+    partner_id: UUID
     entity: str
     value: str
     alert_ids: list[UUID]
@@ -72,6 +78,11 @@ class Suggestion:
     first_seen: datetime
     last_seen: datetime
     alerts: list[Alert] = field(default_factory=list)
+
+    @property
+    def partner(self) -> Partner:
+        """Whose alerts they are."""
+        return self.alerts[0].partner if self.alerts else Partner.objects.get(pk=self.partner_id)
 
     @property
     def alert_count(self) -> int:
@@ -98,12 +109,13 @@ def entity_label(entity: str) -> str:
 
 def suggestions(actor: Actor, *, limit: int = SHOWN_SUGGESTIONS) -> list[Suggestion]:
     """What ``actor`` could open, best first; without what was dismissed and has seen nothing new."""
-    found = _without_dismissed(_groups(actor))
-    found = _without_twins(found)
+    found = _without_twins(_groups(actor))
     found.sort(key=lambda s: (-s.score, -s.last_seen.timestamp(), s.id))
     found = found[:limit]
     shown = {pk for suggestion in found for pk in suggestion.alert_ids[:SHOWN_ALERTS]}
-    alerts = {alert.pk: alert for alert in Alert.objects.visible_to(actor).with_related().filter(pk__in=shown)}
+    alerts = {
+        alert.pk: alert for alert in Alert.objects.visible_to(actor).with_related().filter(pk__in=shown)
+    }
     for suggestion in found:
         suggestion.alerts = [alerts[pk] for pk in suggestion.alert_ids[:SHOWN_ALERTS] if pk in alerts]
     return found
@@ -149,7 +161,7 @@ def dismiss_suggestion(*, actor: Actor, suggestion_id: str, reason: str = "") ->
     suggestion = _one(actor, suggestion_id)
     dismissal = SuggestionDismissal(
         suggestion_id=suggestion.id,
-        partner=suggestion.partner,
+        partner_id=suggestion.partner_id,
         seen=suggestion.alert_ids,
         reason=limited_text(reason, field="reason"),
         dismissed_by_id=actor.user_id,
@@ -178,50 +190,40 @@ def _groups(actor: Actor, suggestion_id: str | None = None) -> list[Suggestion]:
         "rule_name",
     )  # fmt: skip
     inner, params = _candidates(actor).order_by().values(*columns).query.sql_with_params()
-    having, limit = "", MAX_GROUPS
+    which = _NOT_DISMISSED
     if suggestion_id is not None:
-        having = "AND encode(sha256(convert_to(g.partner_id || ':' || v.entity || ':' || v.value, 'UTF8')), 'hex') = %s"
-        params, limit = (*params, suggestion_id.replace("\x00", "")), 1
+        which, params = "s.suggestion_id = %s", (*params, suggestion_id.replace("\x00", ""))
     with connection.cursor() as cursor:
-        cursor.execute(_GROUPS.format(alerts=inner, having=having, limit=limit), params)
-        rows = cursor.fetchall()
-    partners = Partner.objects.in_bulk({row[0] for row in rows})
-    return [_suggestion(row, partners) for row in rows]
+        cursor.execute(_GROUPS.format(alerts=inner, which=which), params)
+        return [_suggestion(row) for row in cursor.fetchall()]
 
 
-def _suggestion(row: tuple[Any, ...], partners: dict[UUID, Partner]) -> Suggestion:
+def _suggestion(row: tuple[Any, ...]) -> Suggestion:
     partner_id, entity, value, ids, rank, first_seen, last_seen, rules, suggestion_id = row
     score, explanation = _score(entity, value, len(ids), rank, rules, last_seen - first_seen)
     return Suggestion(
-        id=suggestion_id, partner=partners[partner_id], entity=entity, value=value, alert_ids=list(ids),
+        id=suggestion_id, partner_id=partner_id, entity=entity, value=value, alert_ids=list(ids),
         severity=SEVERITIES[rank], score=score, explanation=explanation, first_seen=first_seen, last_seen=last_seen,
     )  # fmt: skip
 
 
 def _score(entity: str, value: str, count: int, rank: int, rules: int, span: timedelta) -> tuple[int, str]:
     """0 to 100, and the sentence that adds it up."""
-    severity, volume = 10 * rank, min(25, round(8 * math.log2(count)))
-    variety, weight = min(15, 5 * max(0, rules - 1)), ENTITY_WEIGHT[entity]
-    hours = span.total_seconds() / 3600
-    within = _("%(n).0f minutes") % {"n": hours * 60} if hours < 2 else _("%(n).0f hours") % {"n": hours}
-    explanation = _(
-        "%(count)d alerts share %(entity)s %(value)s within %(within)s: highest severity %(severity)s (+%(s)d), "
-        "number of alerts (+%(v)d), %(rules)s (+%(r)d), shared %(entity)s (+%(w)d)"
-    ) % {
-        "count": count, "entity": entity_label(entity), "value": value, "within": within,
-        "severity": SEVERITIES[rank], "s": severity, "v": volume, "r": variety, "w": weight,
-        "rules": ngettext("%d rule", "%d different rules", rules) % rules,
+    label, hours = entity_label(entity), span.total_seconds() / 3600
+    within = (
+        _("%(n)d minutes") % {"n": round(hours * 60)} if hours < 2 else _("%(n)d hours") % {"n": round(hours)}
+    )
+    parts = [
+        (10 * rank, _("highest severity %(severity)s") % {"severity": SEVERITIES[rank]}),
+        (min(25, round(8 * math.log2(count))), _("%(count)d alerts") % {"count": count}),
+        (min(15, 5 * max(0, rules - 1)), _("%(count)d different rules") % {"count": rules}),
+        (ENTITY_WEIGHT[entity], _("shared %(entity)s") % {"entity": label}),
+    ]
+    said = _("%(count)d alerts share %(entity)s %(value)s within %(within)s") % {
+        "count": count, "entity": label, "value": value, "within": within,
     }  # fmt: skip
-    return severity + volume + variety + weight, explanation
-
-
-def _without_dismissed(found: Iterable[Suggestion]) -> list[Suggestion]:
-    """Those that nobody dismissed, or that an alert joined since."""
-    found = list(found)
-    dismissals = SuggestionDismissal.objects.filter(suggestion_id__in=[s.id for s in found])
-    newest = dismissals.order_by("suggestion_id", "-id").distinct("suggestion_id")
-    seen = {pk: set(ids) for pk, ids in newest.values_list("suggestion_id", "seen")}
-    return [s for s in found if s.id not in seen or not seen[s.id].issuperset(s.alert_ids)]
+    sums = ", ".join(f"{words} (+{points})" for points, words in parts if points)
+    return sum(points for points, _words in parts), f"{said}: {sums}"
 
 
 def _without_twins(found: Iterable[Suggestion]) -> list[Suggestion]:

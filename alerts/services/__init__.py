@@ -10,7 +10,6 @@ from alerts.services.observables import (
     upsert_observables,
 )
 from alerts.services.triage import (
-    UNSET,
     archive_alert,
     assign_alert,
     claim_alert,
@@ -18,6 +17,7 @@ from alerts.services.triage import (
     resolve_alert,
     update_alert,
 )
+from opensoar.edits import UNSET
 
 __all__ = [
     "UNSET",

@@ -34,7 +34,7 @@ def bulk(
     determination: str | None = None,
     resolve_reason: str | None = None,
     severity: str | None = None,
-    assigned_to: User | UUID | str | None | Unset = UNSET,
+    assigned_to: User | UUID | str | Unset | None = UNSET,
 ) -> BulkResult:
     """``resolve``, ``assign`` (to the actor unless told), ``claim`` or ``change_severity`` on at most 1,000 alerts.
 
@@ -61,13 +61,20 @@ def bulk(
         "change_severity": lambda alert: update_alert(actor=actor, alert=alert, severity=severity or ""),
     }
     if action not in verbs:
-        return {"updated": 0, "failed": len(ids), "errors": [_("Unknown action: %(word)s") % {"word": action}]}
+        return {
+            "updated": 0,
+            "failed": len(ids),
+            "errors": [_("Unknown action: %(word)s") % {"word": action}],
+        }
     return _each(actor, ids, verbs[action])
 
 
 def _each(actor: Actor, ids: list[str], verb: Callable[[Alert], object]) -> BulkResult:
     result: BulkResult = {"updated": 0, "failed": 0, "errors": []}
-    found = {str(a.pk): a for a in Alert.objects.visible_to(actor).filter(pk__in=[i for i in map(_as_id, ids) if i])}
+    found = {
+        str(a.pk): a
+        for a in Alert.objects.visible_to(actor).filter(pk__in=[i for i in map(_as_id, ids) if i])
+    }
     for pk in ids:
         alert = found.get(str(_as_id(pk)))
         if alert is None:

@@ -41,7 +41,9 @@ def record_comment[E: TimelineEntry](
     """Put a comment on the timeline of a ``subject`` that the caller has locked."""
     text = required_text(text, field="text")
     kind = Comment(metadata=clean_json(metadata) if metadata else None)
-    draft = Draft(kind=kind, actor=actor, text=text, mentions=mentioned_in(text, partner_id=subject.partner_id))
+    draft = Draft(
+        kind=kind, actor=actor, text=text, mentions=mentioned_in(text, partner_id=subject.partner_id)
+    )
     return _record(entries, subject, draft)
 
 
@@ -54,8 +56,11 @@ def supersede_comment[E: TimelineEntry](
     same_person = first.user_id is not None and first.user_id == actor.user_id
     if not same_person and (first.actor_kind, first.actor_id) != (actor.kind, actor.id):
         raise NotAllowed(_("Can only edit your own comments"))
-    newest = entries.objects.filter(subject_id=subject.pk, supersedes=first.pk).order_by("-seq").first() or first
-    stored = entries.text_model.objects.filter(pk=newest.pk).first()
+    newest = (
+        entries._default_manager.filter(subject_id=subject.pk, supersedes=first.pk).order_by("-seq").first()
+        or first
+    )
+    stored = entries.text_model._default_manager.filter(pk=newest.pk).first()
     if stored is not None and stored.text == text:
         return newest
     draft = Draft(
@@ -77,7 +82,7 @@ def _record[E: TimelineEntry](entries: type[E], subject: Any, draft: Draft) -> E
 
 def _first_entry[E: TimelineEntry](entries: type[E], subject: Any, entry_id: UUID | str) -> E:
     missing = _("Comment not found")
-    comments = entries.objects.filter(subject_id=subject.pk, action=Comment.action, tombstone=False)
+    comments = entries._default_manager.filter(subject_id=subject.pk, action=Comment.action, tombstone=False)
     entry = comments.filter(pk=parse_id(entry_id, missing=missing)).first()
     if entry is not None and entry.supersedes is not None:
         entry = comments.filter(pk=entry.supersedes).first()

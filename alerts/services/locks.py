@@ -26,7 +26,9 @@ def lock_alert(actor: Actor, alert: Alert) -> Alert:
 def lock_alerts(actor: Actor, ids: Iterable[UUID]) -> list[Alert]:
     """Several rows, locked in the order of their ids as everywhere; :class:`NotFound` if one is deleted or foreign."""
     wanted = set(ids)
-    locked = Alert.objects.visible_to(actor).select_for_update(no_key=True).filter(pk__in=wanted).order_by("pk")
+    locked = (
+        Alert.objects.visible_to(actor).select_for_update(no_key=True).filter(pk__in=wanted).order_by("pk")
+    )
     found = list(locked)
     if len(found) != len(wanted):
         raise NotFound(_("Alert not found"))

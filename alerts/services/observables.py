@@ -45,12 +45,21 @@ def upsert_observables(
         return {}
     Observable.objects.bulk_create(
         [
-            Observable(partner_id=partner_id, type=kind, value=value, value_hash=digest, internal=internal, source=source)
+            Observable(
+                partner_id=partner_id,
+                type=kind,
+                value=value,
+                value_hash=digest,
+                internal=internal,
+                source=source,
+            )
             for kind, digest, value, internal in rows
         ],
         ignore_conflicts=True,
     )
-    found = Observable.objects.filter(partner_id=partner_id, value_hash__in=[digest for _kind, digest, *_rest in rows])
+    found = Observable.objects.filter(
+        partner_id=partner_id, value_hash__in=[digest for _kind, digest, *_rest in rows]
+    )
     wanted = {(kind, value) for kind, _digest, value, _internal in rows}
     return {(o.type, o.value): o for o in found if (o.type, o.value) in wanted}
 
@@ -121,7 +130,9 @@ def move_observables(alert: Alert, partner_id: UUID) -> None:
     rows = upsert_observables(partner_id, [(o.type, o.value, o.internal) for o in old])
     AlertObservable.objects.filter(alert=alert).delete()
     AlertObservable.objects.bulk_create(
-        AlertObservable(alert=alert, observable=rows[link.observable.type, link.observable.value], field=link.field)
+        AlertObservable(
+            alert=alert, observable=rows[link.observable.type, link.observable.value], field=link.field
+        )
         for link in links
     )
 
@@ -143,7 +154,12 @@ def add_enrichment(
     ObservableEnrichment.objects.update_or_create(
         observable=observable,
         source=required_text(source, field="source", limit=100),
-        defaults={"data": clean_json(data), "malicious": malicious, "score": score, "created_at": timezone.now()},
+        defaults={
+            "data": clean_json(data),
+            "malicious": malicious,
+            "score": score,
+            "created_at": timezone.now(),
+        },
     )
     return _set_enriched(observable, Observable.EnrichmentStatus.ENRICHED)
 
@@ -159,7 +175,9 @@ def remove_enrichment(*, actor: Actor, observable: Observable, source: str) -> i
 
 
 def _lock_observable(actor: Actor, observable: Observable) -> Observable:
-    locked = Observable.objects.visible_to(actor).select_for_update(no_key=True).filter(pk=observable.pk).first()
+    locked = (
+        Observable.objects.visible_to(actor).select_for_update(no_key=True).filter(pk=observable.pk).first()
+    )
     if locked is None:
         raise NotFound(_("Observable not found"))
     return locked

@@ -65,8 +65,8 @@ def update_alert(
     determination: str | None = None,
     resolve_reason: str | None = None,
     tags: Iterable[str] | None = None,
-    partner: Partner | str | None | Unset = UNSET,
-    assigned_to: User | UUID | str | None | Unset = UNSET,
+    partner: Partner | str | Unset | None = UNSET,
+    assigned_to: User | UUID | str | Unset | None = UNSET,
     expected_version: int | None = None,
     detail: str | None = None,
     metadata: dict[str, Any] | None = None,
@@ -117,7 +117,9 @@ def claim_alert(*, actor: Actor, alert: Alert) -> Alert:
     user = assignable_user(actor.user_id, partner_id=locked.partner_id)
     assert user is not None
     edit.set(assigned_to=user, status=IN_PROGRESS if was == NEW else was)
-    edit.note(Claimed(user_id=str(user.pk), username=user.username, status_before=was, status_after=locked.status))
+    edit.note(
+        Claimed(user_id=str(user.pk), username=user.username, status_before=was, status_after=locked.status)
+    )
     return _finish(edit, was=was)
 
 
@@ -141,10 +143,17 @@ def assign_alert(
 
 @transaction.atomic
 def resolve_alert(
-    *, actor: Actor, alert: Alert, determination: str, reason: str | None = None, expected_version: int | None = None
+    *,
+    actor: Actor,
+    alert: Alert,
+    determination: str,
+    reason: str | None = None,
+    expected_version: int | None = None,
 ) -> Alert:
     """Settle it: what it turned out to be, and why. The determination has an entry of its own where it changed."""
-    edit = _begin(actor, alert, expected_version, text=limited_text(reason, field="reason") if reason else None)
+    edit = _begin(
+        actor, alert, expected_version, text=limited_text(reason, field="reason") if reason else None
+    )
     was = edit.subject.status
     _set_determination(edit, determination, stays_resolved=True)
     _set_status(edit, RESOLVED)
@@ -158,7 +167,9 @@ def reopen_alert(
     *, actor: Actor, alert: Alert, reason: str | None = None, expected_version: int | None = None
 ) -> Alert:
     """Work it again: in progress if it has an owner, else new. One that is open already stays as it is."""
-    edit = _begin(actor, alert, expected_version, text=limited_text(reason, field="reason") if reason else None)
+    edit = _begin(
+        actor, alert, expected_version, text=limited_text(reason, field="reason") if reason else None
+    )
     was = edit.subject.status
     if was == RESOLVED:
         _set_status(edit, NEW if edit.subject.assigned_to_id is None else IN_PROGRESS)
@@ -181,7 +192,8 @@ def _set_status(edit: Edit, status: str) -> None:
         return
     if status == RESOLVED and alert.determination == UNKNOWN:
         raise Invalid(
-            _("Cannot resolve an alert with determination 'unknown'. Set a determination first."), field="determination"
+            _("Cannot resolve an alert with determination 'unknown'. Set a determination first."),
+            field="determination",
         )
     edit.set(status=status, resolved_at=timezone.now() if status == RESOLVED else None)
     if before == RESOLVED:
@@ -193,7 +205,8 @@ def _set_determination(edit: Edit, determination: str, *, stays_resolved: bool) 
     determination = choice(determination, Alert.Determination.values, field="determination")
     if determination == UNKNOWN and stays_resolved:
         raise Invalid(
-            _("Cannot resolve an alert with determination 'unknown'. Set a determination first."), field="determination"
+            _("Cannot resolve an alert with determination 'unknown'. Set a determination first."),
+            field="determination",
         )
     before = edit.subject.determination
     if before != determination:
@@ -224,7 +237,11 @@ def _set_owner(edit: Edit, user: User | UUID | str | None, *, starts_work: bool)
 
 
 def assigned_kind(
-    owner: User | None, before: User | None, status_before: str, status_after: str, metadata: dict[str, Any] | None
+    owner: User | None,
+    before: User | None,
+    status_before: str,
+    status_after: str,
+    metadata: dict[str, Any] | None,
 ) -> Assigned:
     """The entry of a change of owner."""
     return Assigned(

@@ -55,9 +55,13 @@ def hand_off(
     if receiver.pk == actor.user_id:
         raise Invalid(_("A handoff is to somebody else"), field="to_user")
     text = required_text(text, field="text")
-    questions = tuple(required_text(q, field="open_questions", limit=2000) for q in open_questions if q.strip())
+    questions = tuple(
+        required_text(q, field="open_questions", limit=2000) for q in open_questions if q.strip()
+    )
     if len(questions) > MAX_QUESTIONS:
-        raise Invalid(_("At most %(limit)d open questions") % {"limit": MAX_QUESTIONS}, field="open_questions")
+        raise Invalid(
+            _("At most %(limit)d open questions") % {"limit": MAX_QUESTIONS}, field="open_questions"
+        )
     shift = limited_text(shift, field="shift", limit=100)
     handoff = Handoff(
         id=uuid7(), incident=edit.subject, from_user_id=actor.user_id, to_user=receiver, shift=shift,
@@ -80,7 +84,9 @@ def acknowledge_handoff(*, actor: Actor, handoff: Handoff) -> Handoff:
     if actor.user_id is None or actor.user_id != handoff.to_user_id:
         raise NotAllowed(_("Only %(name)s can acknowledge this handoff") % {"name": handoff.to_user.username})
     edit = begin(actor, handoff.incident)
-    done, created = HandoffAcknowledgement.objects.get_or_create(handoff=handoff, defaults={"by_id": actor.user_id})
+    done, created = HandoffAcknowledgement.objects.get_or_create(
+        handoff=handoff, defaults={"by_id": actor.user_id}
+    )
     if created:
         edit.note(HandoffAcknowledged(handoff_id=str(handoff.pk), entry_id=str(handoff.entry_id)))
         finish(edit, was=edit.subject.status, versioned=False)

@@ -22,7 +22,9 @@ def lock_incident(actor: Actor, incident: Incident) -> Incident:
     return locked
 
 
-def begin(actor: Actor, incident: Incident, expected_version: int | None = None, text: str | None = None) -> Edit:
+def begin(
+    actor: Actor, incident: Incident, expected_version: int | None = None, text: str | None = None
+) -> Edit:
     """Lock, compare the version, and gather changes."""
     locked = lock_incident(actor, incident)
     check_version(locked, expected_version)

@@ -40,7 +40,7 @@ def update_incident(
     tlp: str | None = None,
     pap: str | None = None,
     status: str | None = None,
-    assigned_to: User | UUID | str | None | Unset = UNSET,
+    assigned_to: User | UUID | str | Unset | None = UNSET,
     determination: str | None = None,
     impact: str | None = None,
     summary: str | None = None,
@@ -126,11 +126,13 @@ def _set_details(
         values["tlp"] = choice(tlp, Incident.Tlp.values, field="tlp")
     if pap is not None:
         values["pap"] = choice(pap, Incident.Pap.values, field="pap")
-    before = {name: getattr(incident, name) for name, value in values.items() if getattr(incident, name) != value}
+    before = {
+        name: getattr(incident, name) for name, value in values.items() if getattr(incident, name) != value
+    }
     if not before:
         return
     edit.set(**{name: values[name] for name in before})
-    markings = {name: [before[name], str(values[name])] for name in ("tlp", "pap") if name in before}
+    markings = {name: [was, str(values[name])] for name, was in before.items() if name in {"tlp", "pap"}}
     words = [_("Title was: %(text)s") % {"text": before["title"]}] if "title" in before else []
     if before.get("description"):
         words.append(_("Description was: %(text)s") % {"text": before["description"]})

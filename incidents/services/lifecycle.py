@@ -18,7 +18,11 @@ from opensoar.timeline_kinds import StatusChange
 
 OPEN, INVESTIGATING = Incident.Status.OPEN, Incident.Status.INVESTIGATING
 CONTAINED, CLOSED = Incident.Status.CONTAINED, Incident.Status.CLOSED
-WORKED = [OPEN, INVESTIGATING, CONTAINED]  # what people move between; closing and reopening are verbs of their own
+WORKED = [
+    OPEN,
+    INVESTIGATING,
+    CONTAINED,
+]  # what people move between; closing and reopening are verbs of their own
 
 
 @transaction.atomic
@@ -71,7 +75,9 @@ def reopen_incident(
     expected_version: int | None = None,
 ) -> Incident:
     """Work it again: under investigation if it has an owner, else open. The old assessment stays on the timeline."""
-    edit = begin(actor, incident, expected_version, text=limited_text(reason, field="reason") if reason else None)
+    edit = begin(
+        actor, incident, expected_version, text=limited_text(reason, field="reason") if reason else None
+    )
     was = edit.subject.status
     if was == CLOSED:
         set_reopened(edit, status)
@@ -117,7 +123,9 @@ def set_closed_unassessed(edit: Edit) -> None:
     if incident.status == CLOSED:
         return
     if ProductSettings.load().require_assessment:
-        raise Invalid(_("Closing an incident needs a determination, an impact and a summary"), field="determination")
+        raise Invalid(
+            _("Closing an incident needs a determination, an impact and a summary"), field="determination"
+        )
     before = incident.status
     edit.set(status=CLOSED, closed_at=timezone.now(), closed_unassessed=True)
     edit.note(Closed(before=before, assessed=False))

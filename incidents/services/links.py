@@ -59,7 +59,9 @@ def put_alerts(edit: Edit, alerts: Iterable[Alert]) -> list[Alert]:
     locked = lock_alerts(edit.actor, {alert.pk for alert in alerts})
     if any(alert.partner_id != incident.partner_id for alert in locked):
         raise Invalid(_("The alert belongs to another partner than the incident"), field="alert_id")
-    known = set(IncidentAlert.objects.filter(incident=incident, alert__in=locked).values_list("alert_id", flat=True))
+    known = set(
+        IncidentAlert.objects.filter(incident=incident, alert__in=locked).values_list("alert_id", flat=True)
+    )
     new = [alert for alert in locked if alert.pk not in known]
     IncidentAlert.objects.bulk_create([IncidentAlert(incident=incident, alert=alert) for alert in new])
     linked = IncidentLinked(incident_id=str(incident.pk), number=incident.number)

@@ -53,7 +53,9 @@ def open_incident(
     )
     incident.save(force_insert=True)
     edit = Edit(subject=incident, actor=actor, entries=IncidentEntry)
-    created = IncidentCreated(severity=incident.severity, alert_count=len(alerts), suggestion_id=suggestion_id)
+    created = IncidentCreated(
+        severity=incident.severity, alert_count=len(alerts), suggestion_id=suggestion_id
+    )
     edit.note(created, text=incident.title)
     put_alerts(edit, alerts)
     set_owner(edit, owner)

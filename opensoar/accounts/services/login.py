@@ -47,7 +47,13 @@ def reserve_attempt(username: str, ip: str | None) -> None:
         attempts, since = cursor.fetchone()
     if attempts > MAX_FAILURES:
         if attempts == MAX_FAILURES + 1:
-            audit(actor=Actor.system("login"), action="login_locked", object_kind="user", object_id=username, ip=ip)
+            audit(
+                actor=Actor.system("login"),
+                action="login_locked",
+                object_kind="user",
+                object_id=username,
+                ip=ip,
+            )
         wait = max(1, int((since + WINDOW - now).total_seconds()) + 1)
         raise TooMany(_("Too many failed attempts. Try again in a few minutes."), retry_after=wait)
 
@@ -80,7 +86,7 @@ def login(username: str, password: str, ip: str | None) -> tuple[User, str]:
         raise NotAllowed(_("Account is deactivated"))
     with transaction.atomic():
         login_succeeded(user, username, ip)
-        token, plaintext = issue_token(
+        _token, plaintext = issue_token(
             actor=user.actor,
             name=f"session of {user.username}"[:150],
             scopes=(),

@@ -36,7 +36,13 @@ def get_or_create_partner(slug_or_name: str, *, actor: Actor) -> Partner | None:
         return None
     partner, created = Partner.objects.get_or_create(slug=slug, defaults={"name": name})
     if created:
-        audit(actor=actor, action="partner_created", object_kind="partner", object_id=partner.pk, detail={"slug": slug})
+        audit(
+            actor=actor,
+            action="partner_created",
+            object_kind="partner",
+            object_id=partner.pk,
+            detail={"slug": slug},
+        )
     return partner
 
 

@@ -69,7 +69,9 @@ def update_user(*, actor: Actor, user: User, **changes: Any) -> User:
     if unknown := changes.keys() - {"display_name", "email", "is_active", "role", "partners"}:
         raise TypeError(f"update_user cannot change {sorted(unknown)}")
     # All admins are locked, in one order, so that two of them cannot remove each other at the same time.
-    locked = User.objects.select_for_update(no_key=True).filter(Q(pk=user.pk) | Q(role="admin")).order_by("pk")
+    locked = (
+        User.objects.select_for_update(no_key=True).filter(Q(pk=user.pk) | Q(role="admin")).order_by("pk")
+    )
     rows = {row.pk: row for row in locked}
     user = rows[user.pk]
     _refuse_outranked(actor, user)
@@ -149,7 +151,11 @@ def create_admin(*, username: str = "admin", password: str | None = None) -> tup
     password = password or secrets.token_urlsafe(15)
     try:
         user = create_user(
-            actor=Actor.system("create_admin"), username=username, display_name=username, password=password, role="admin"
+            actor=Actor.system("create_admin"),
+            username=username,
+            display_name=username,
+            password=password,
+            role="admin",
         )
     except Conflict:  # another process was faster
         return User.objects.get_by_natural_key(username), None
@@ -213,7 +219,9 @@ def _valid_email(email: object) -> str:
 
 def _set_valid_password(user: User, password: object, field: str = "password") -> None:
     if not isinstance(password, str) or len(password) > MAX_PASSWORD:
-        raise Invalid(_("The password must have at most %(limit)d characters") % {"limit": MAX_PASSWORD}, field=field)
+        raise Invalid(
+            _("The password must have at most %(limit)d characters") % {"limit": MAX_PASSWORD}, field=field
+        )
     try:
         validate_password(password, user)
     except ValidationError as error:

@@ -21,7 +21,9 @@ from opensoar.text import limited_text, required_text
 
 PREFIX = "osr_"
 SESSION_HOURS = 8
-LAST_USED_EVERY = timedelta(minutes=1)  # how exact "last used" is; a write per request would be the busiest write
+LAST_USED_EVERY = timedelta(
+    minutes=1
+)  # how exact "last used" is; a write per request would be the busiest write
 
 
 def token_digest(plaintext: str) -> bytes:
@@ -46,7 +48,9 @@ def issue_token(
     granted = list(dict.fromkeys(scopes))
     unknown = [scope for scope in granted if scope not in SCOPES]
     if unknown or (not granted and kind == ApiToken.Kind.API):
-        raise Invalid(_("Invalid scopes. Use some of: %(allowed)s") % {"allowed": ", ".join(SCOPES)}, field="scopes")
+        raise Invalid(
+            _("Invalid scopes. Use some of: %(allowed)s") % {"allowed": ", ".join(SCOPES)}, field="scopes"
+        )
     if kind == ApiToken.Kind.API:  # a session token acts as its user and gives nothing of its own
         _refuse_escalation(actor, granted, partner)
     if expires_at is not None and expires_at <= timezone.now():
@@ -73,7 +77,9 @@ def issue_token(
 
 def _refuse_escalation(actor: Actor, scopes: list[str], partner: Partner | None) -> None:
     if missing := sorted(c for c in capabilities_of_scopes(scopes) if not actor.can(c)):
-        raise NotAllowed(_("A token cannot be given what you lack: %(rights)s") % {"rights": ", ".join(missing)})
+        raise NotAllowed(
+            _("A token cannot be given what you lack: %(rights)s") % {"rights": ", ".join(missing)}
+        )
     if actor.partner_ids is not None and (partner is None or not actor.sees_partner(partner.pk)):
         raise NotAllowed(_("Bind the token to one of your partners"))
 
@@ -85,7 +91,13 @@ def revoke_token(*, actor: Actor, token: ApiToken) -> ApiToken:
     if token.revoked_at is None:
         token.revoked_at = timezone.now()
         token.save(update_fields=["revoked_at"])
-        audit(actor=actor, action="token_revoked", object_kind="token", object_id=token.pk, detail={"name": token.name})
+        audit(
+            actor=actor,
+            action="token_revoked",
+            object_kind="token",
+            object_id=token.pk,
+            detail={"name": token.name},
+        )
     return token
 
 

@@ -20,11 +20,15 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:  # a password on the command line would be in every process list
-            user, password = create_admin(username=options["username"], password=os.environ.get("OPENSOAR_ADMIN_PASSWORD"))
+            user, password = create_admin(
+                username=options["username"], password=os.environ.get("OPENSOAR_ADMIN_PASSWORD")
+            )
         except ServiceError as refusal:
             raise CommandError(refusal.detail) from None
         if options["json"]:
-            self.stdout.write(json.dumps({"username": user.username, "password": password, "created": bool(password)}))
+            self.stdout.write(
+                json.dumps({"username": user.username, "password": password, "created": bool(password)})
+            )
         elif password is None:
             self.stdout.write(f"{user.username} exists and keeps its password")
         else:

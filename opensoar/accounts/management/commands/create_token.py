@@ -16,7 +16,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("name")
-        parser.add_argument("--scope", action="append", required=True, dest="scopes", help="ingest read write respond admin")
+        parser.add_argument(
+            "--scope", action="append", required=True, dest="scopes", help="ingest read write respond admin"
+        )
         parser.add_argument("--partner", help="slug of the partner it is bound to; default: not bound")
         parser.add_argument("--source", default="", help="fixes the source of what it sends")
         parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -25,7 +27,11 @@ class Command(BaseCommand):
         actor = Actor.system("create_token")
         try:
             partner = resolve_partner(o["partner"], actor=actor) if o["partner"] else None
-            token, text = issue_token(actor=actor, name=o["name"], scopes=o["scopes"], partner=partner, source=o["source"])
+            token, text = issue_token(
+                actor=actor, name=o["name"], scopes=o["scopes"], partner=partner, source=o["source"]
+            )
         except ServiceError as refusal:
             raise CommandError(refusal.detail) from None
-        self.stdout.write(json.dumps({"id": str(token.pk), "token": text}) if o["json"] else f"Token (shown once): {text}")
+        self.stdout.write(
+            json.dumps({"id": str(token.pk), "token": text}) if o["json"] else f"Token (shown once): {text}"
+        )
