@@ -70,6 +70,8 @@ class Draft:
 class TimelineText(models.Model):
     """The text of one entry. It can be deleted (erasure), never changed."""
 
+    objects: ClassVar[models.Manager[Any]]
+
     id = models.UUIDField(primary_key=True)  # the entry's id; no foreign key, entries may be partitioned
     salt = models.BinaryField()
     text = models.TextField()
@@ -83,6 +85,7 @@ class TimelineEntry(models.Model):
     """One thing that happened to a subject. Subclasses add ``subject_id`` and name their text table."""
 
     text_model: ClassVar[type[TimelineText]]
+    objects: ClassVar[models.Manager[Any]]
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     subject_id = models.UUIDField()

@@ -63,7 +63,7 @@ class Playbook(models.Model):
     module_path = models.CharField(max_length=500, editable=False)
     function_name = models.CharField(max_length=200, editable=False)
     # NULL: only people start it.
-    trigger = models.CharField(max_length=50, null=True, editable=False)  # noqa: DJ001
+    trigger = models.CharField(max_length=50, null=True, editable=False)
     conditions = models.JSONField(default=dict, editable=False)
     order = models.IntegerField(default=1000, editable=False)
     priority = models.SmallIntegerField(choices=Priority, default=Priority.DEFAULT, editable=False)

@@ -10,7 +10,7 @@ from django.db.models import Q
 from opensoar.actors import Actor
 
 if TYPE_CHECKING:
-    pass
+    from playbooks_engine.models import Connector, Playbook, PlaybookRun
 
 
 class PlaybookQuerySet(models.QuerySet["Playbook"]):

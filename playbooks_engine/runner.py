@@ -328,7 +328,8 @@ class LiveRun:
             await self._end_leftovers()
 
     async def _wait_for_main(self) -> None:
-        assert self._main is not None and self._released is not None
+        assert self._main is not None
+        assert self._released is not None
         await asyncio.wait({self._main, self._released}, return_when=asyncio.FIRST_COMPLETED)
         if not self._main.done():
             await asyncio.wait({self._main}, timeout=UNWIND_SECONDS)

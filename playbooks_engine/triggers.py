@@ -43,7 +43,7 @@ def triggers() -> list[Trigger]:
     """Every runnable playbook that alerts can trigger, in global order (``order``, then name); one query."""
     rows = Playbook.objects.runnable().filter(trigger__isnull=False).order_by("order", "name")
     return [
-        Trigger(pk, name, trigger, priority, partner_id, _parsed(json.dumps(conditions)))
+        Trigger(pk, name, trigger or "", priority, partner_id, _parsed(json.dumps(conditions)))
         for pk, name, trigger, priority, partner_id, conditions in rows.values_list(
             "pk", "name", "trigger", "priority", "partner_id", "conditions"
         )
