@@ -21,6 +21,19 @@ LEASE = 1.5
 PATIENCE = 20.0  # a limit for waits, never a claim about speed
 
 
+# The head of a playbook file whose actions note what they do in a file, apart from the engine's own tables.
+LEDGER_HEAD = """
+import asyncio
+from pathlib import Path
+from opensoar import action, playbook
+BOOK = Path({path!r})
+
+def note(line):
+    with BOOK.open("a") as book:
+        book.write(line + "\\n")
+"""
+
+
 @contextlib.contextmanager
 def running(directory: Path, *, lease: float = LEASE) -> Iterator[Engine]:
     """An engine that claims and runs until the block ends."""

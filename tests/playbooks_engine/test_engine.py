@@ -11,20 +11,18 @@ from opensoar.accounts.models import User
 from opensoar.actors import Actor
 from playbooks_engine.models import ActionAttempt, ActionResult, Playbook, PlaybookFile, Sequence
 from playbooks_engine.services import decide_run, set_enabled, start_run
-from tests.playbooks_engine.engines import eventually, finished, ledger, receive, running, runs_of, write
+from tests.playbooks_engine.engines import (
+    LEDGER_HEAD,
+    eventually,
+    finished,
+    ledger,
+    receive,
+    running,
+    runs_of,
+    write,
+)
 
 pytestmark = pytest.mark.usefixtures("fresh_database")
-
-LEDGER = """
-import asyncio
-from pathlib import Path
-from opensoar import action, playbook
-BOOK = Path({path!r})
-
-def note(line):
-    with BOOK.open("a") as book:
-        book.write(line + "\\n")
-"""
 
 
 def test_playbooks_of_one_alert_run_in_ascending_order_over_all_triggers(tmp_path: Path) -> None:
@@ -32,7 +30,7 @@ def test_playbooks_of_one_alert_run_in_ascending_order_over_all_triggers(tmp_pat
     write(
         tmp_path,
         "ordered",
-        LEDGER.format(path=str(book))
+        LEDGER_HEAD.format(path=str(book))
         + """
 @playbook(trigger="edr", order=30)
 async def third(alert): note("third")
@@ -98,7 +96,7 @@ def test_gather_of_eight_actions_gives_eight_results_and_eight_executions(tmp_pa
     write(
         tmp_path,
         "gathered",
-        LEDGER.format(path=str(book))
+        LEDGER_HEAD.format(path=str(book))
         + """
 @action()
 async def work(number):
@@ -170,7 +168,7 @@ def test_retries_are_attempts_of_one_call(tmp_path: Path) -> None:
     write(
         tmp_path,
         "retrying",
-        LEDGER.format(path=str(book))
+        LEDGER_HEAD.format(path=str(book))
         + """
 @action(retries=2, retry_backoff=0.01)
 async def flaky():
@@ -369,7 +367,7 @@ async def follower(alert): note("follower")
 
 def test_a_stopped_worker_hands_back_and_finished_actions_are_not_executed_again(tmp_path: Path) -> None:
     book = tmp_path / "ledger"
-    write(tmp_path, "resumed", LEDGER.format(path=str(book)) + INTERRUPTED.format(idempotent=True))
+    write(tmp_path, "resumed", LEDGER_HEAD.format(path=str(book)) + INTERRUPTED.format(idempotent=True))
     with running(tmp_path) as engine:
         alert = receive()
         eventually(lambda: "during a" in ledger(book) and "during b" in ledger(book))
@@ -402,7 +400,7 @@ def test_an_unknown_outcome_of_a_call_that_must_not_repeat_asks_a_person(
     tmp_path: Path, decision: str, value: object, state: str, executions: int, result: object
 ) -> None:
     book = tmp_path / "ledger"
-    write(tmp_path, "held", LEDGER.format(path=str(book)) + INTERRUPTED.format(idempotent=False))
+    write(tmp_path, "held", LEDGER_HEAD.format(path=str(book)) + INTERRUPTED.format(idempotent=False))
     with running(tmp_path) as engine:
         alert = receive()
         eventually(lambda: "during a" in ledger(book) and "during b" in ledger(book))

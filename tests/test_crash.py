@@ -1,0 +1,107 @@
+"""The product under ``kill -9``: what was accepted is processed, what was done is not done again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.playbooks_engine.engines import LEDGER_HEAD, eventually, ledger
+from tests.product import RunningProduct
+
+LEASE = 1.5
+pytestmark = pytest.mark.timeout(240)
+
+PLAYBOOKS = """
+@action()
+async def finished_before(name):
+    note(f"done {name}")
+    return name
+
+@action(idempotent=True)
+async def interrupted(name):
+    note(f"start {name}")
+    if BOOK.read_text().count(f"start {name}\\n") == 1:
+        await asyncio.sleep(120)
+    note(f"end {name}")
+    return name
+
+async def branch(name):
+    await finished_before("same")
+    return await interrupted(name)
+
+@playbook(trigger="webhook", order=10, conditions={"tags": ["crash"]})
+async def crashes(alert):
+    return await asyncio.gather(branch("a"), branch("b"))
+
+@playbook(trigger="webhook", order=20)
+async def afterwards(alert):
+    note("afterwards")
+"""
+
+
+@pytest.fixture
+def product(tmp_path: Path) -> Iterator[tuple[RunningProduct, Path]]:
+    folder = tmp_path / "playbooks"
+    folder.mkdir()
+    book = tmp_path / "ledger"
+    (folder / "crash.py").write_text(LEDGER_HEAD.format(path=str(book)) + PLAYBOOKS)
+    with RunningProduct(playbooks=folder, env={"OPENSOAR_LEASE_SECONDS": str(LEASE)}) as running:
+        yield running, book
+
+
+def post(product: RunningProduct, **payload: object) -> dict[str, object]:
+    with product.client("OPENSOAR_INGEST_TOKEN") as client:
+        answer = client.post("/api/v1/webhooks/alerts", json={"title": "Crash", **payload})
+    assert answer.status_code == 200, answer.text
+    return answer.json()  # type: ignore[no-any-return]
+
+
+def runs(product: RunningProduct, alert_id: object) -> list[dict[str, object]]:
+    with product.client() as client:
+        return client.get(f"/api/v1/alerts/{alert_id}/runs").json()["runs"]  # type: ignore[no-any-return]
+
+
+def test_a_killed_worker_loses_nothing_and_repeats_nothing_that_was_finished(
+    product: tuple[RunningProduct, Path],
+) -> None:
+    running, book = product
+    alert = post(running, tags=["crash"], source_id="one")
+    assert alert["playbooks_triggered"] == ["crashes", "afterwards"]
+    eventually(lambda: {"start a", "start b"} <= set(ledger(book)))
+    for pid in running.pids("dramatiq"):
+        os.kill(pid, signal.SIGKILL)
+    killed = time.monotonic()
+    done = eventually(
+        lambda: (r := runs(running, alert["alert_id"])) and {x["status"] for x in r} == {"success"} and r, 60
+    )
+    assert [run["sequence_position"] for run in sorted(done, key=lambda r: r["sequence_position"])] == [1, 2]
+    lines = ledger(book)
+    assert lines.count("done same") == 2, "each branch's finished action, once"
+    assert lines.count("end a") == lines.count("end b") == 1
+    assert lines[-1] == "afterwards"
+    assert time.monotonic() - killed < 60
+
+
+def test_everything_killed_at_once_starts_clean_and_finishes_what_was_accepted(
+    product: tuple[RunningProduct, Path],
+) -> None:
+    running, book = product
+    alert = post(running, tags=["crash"], source_id="two")
+    eventually(lambda: {"start a", "start b"} <= set(ledger(book)))
+    for pid in running.pids():
+        os.kill(pid, signal.SIGKILL)
+    assert running.process is not None
+    running.process.wait(20)
+    running.start()
+    done = eventually(
+        lambda: (r := runs(running, alert["alert_id"])) and {x["status"] for x in r} == {"success"} and r, 60
+    )
+    assert len(done) == 2
+    assert ledger(book).count("done same") == 2
+    again = post(running, tags=["crash"], source_id="two")
+    assert (again["duplicate"], again["alert_id"]) == (True, alert["alert_id"])
