@@ -246,11 +246,8 @@ def _write_new(
     ordered = [firsts[key] for key in sorted(firsts)]
     new, linked = rows.insert_new(
         cursor,
-        [
-            (*item.row.columns, item.delivery_id, _state(item, "accepted"), item.reason, *_origin(item))
-            for item in ordered
-            if item.row is not None
-        ],
+        [item.row for item in ordered if item.row is not None],
+        [_delivery(item, item.alert_id, "accepted") for item in ordered],
         observables,
     )
     links = [link for link in observables.links if link[0] in new]
@@ -261,7 +258,7 @@ def _write_new(
 
 def _write_again(cursor: psycopg.Cursor[Any], again: list[Incoming]) -> dict[bytes, rows.Known]:
     """Count the bodies of alerts that are known, keep each, link what they mention."""
-    known = rows.lock_known(cursor, sorted({item.key for item in again}))
+    known = rows.find_known(cursor, sorted({item.key for item in again}))
     if len(known) < len({item.key for item in again}):
         raise _Vanished
     totals: dict[bytes, tuple[UUID, int, datetime, UUID]] = {}
@@ -349,15 +346,19 @@ def _state(item: Incoming, otherwise: str) -> str:
     return "quarantined" if item.reason else "replayed" if item.replayed else otherwise
 
 
-def _origin(item: Incoming) -> tuple[Any, ...]:
-    return item.token_id, item.content_type, item.body
-
-
-def _delivery(item: Incoming, alert_id: UUID | None, state: str) -> tuple[Any, ...]:
-    return (
-        item.delivery_id, item.partner_id, alert_id, item.token_id, item.source, _state(item, state), item.reason,
-        item.content_type, item.body, item.received_at,
-    )  # fmt: skip
+def _delivery(item: Incoming, alert_id: UUID | None, state: str) -> rows.Delivered:
+    return rows.Delivered(
+        id=item.delivery_id,
+        partner_id=item.partner_id,
+        alert_id=alert_id,
+        token_id=item.token_id,
+        source=item.source,
+        state=_state(item, state),
+        reason=item.reason,
+        content_type=item.content_type,
+        received_at=item.received_at,
+        body=item.body,
+    )
 
 
 def _fault(error: Exception) -> str:

@@ -2,14 +2,13 @@
 
 Two committers (of two web processes) may store the same things at one moment. What keeps them from waiting for each
 other in a circle is one order of locks: new alerts by dedupe key, then observables by their key, then counters of known
-alerts by dedupe key, then resolved alerts by id.
+alerts by id, then resolved alerts by id.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -20,31 +19,32 @@ import psycopg
 from alerts.sources.base import NormalisedAlert
 from opensoar.ids import uuid7
 
-# Column -> (type of the array that carries it, how one element becomes the column's value).
+# Rows travel as JSON, one parameter for any number of them: for few rows that is several times cheaper than one array
+# for each column, for many it is no dearer. Bodies are bytes and travel beside it.
 _ALERT = {
-    "id": ("uuid", "d.id"),
-    "partner_id": ("uuid", "d.partner_id"),
-    "source": ("text", "d.source"),
-    "source_id": ("text", "d.source_id"),
-    "dedupe_key": ("bytea", "d.dedupe_key"),
-    "title": ("text", "d.title"),
-    "description": ("text", "d.description"),
-    "severity": ("text", "d.severity"),
-    "determination": ("text", "d.determination"),
-    "source_ip": ("text", "d.source_ip::inet"),
-    "dest_ip": ("text", "d.dest_ip::inet"),
-    "hostname": ("text", "d.hostname"),
-    "username": ("text", "d.username"),
-    "rule_name": ("text", "d.rule_name"),
-    "tags": ("text", "d.tags::varchar[]"),
-    "techniques": ("text", "d.techniques::varchar[]"),
-    "iocs": ("text", "d.iocs::jsonb"),
-    "normalized": ("text", "d.normalized::jsonb"),
-    "group_key": ("text", "d.group_key"),
-    "vendor_url": ("text", "d.vendor_url"),
-    "correlation_id": ("uuid", "d.correlation_id"),
-    "event_at": ("timestamptz", "d.event_at"),
-    "created_at": ("timestamptz", "d.created_at"),
+    "id": "uuid",
+    "partner_id": "uuid",
+    "source": "text",
+    "source_id": "text",
+    "dedupe_key": "text",
+    "title": "text",
+    "description": "text",
+    "severity": "text",
+    "determination": "text",
+    "source_ip": "inet",
+    "dest_ip": "inet",
+    "hostname": "text",
+    "username": "text",
+    "rule_name": "text",
+    "tags": "varchar[]",
+    "techniques": "varchar[]",
+    "iocs": "jsonb",
+    "normalized": "jsonb",
+    "group_key": "text",
+    "vendor_url": "text",
+    "correlation_id": "uuid",
+    "event_at": "timestamptz",
+    "created_at": "timestamptz",
 }
 _DELIVERY = {
     "id": "uuid",
@@ -55,19 +55,41 @@ _DELIVERY = {
     "state": "text",
     "reason": "text",
     "content_type": "text",
-    "body": "bytea",
     "received_at": "timestamptz",
 }
-_OBSERVABLE = {"id": "uuid", "partner_id": "uuid", "type": "text", "value": "text", "value_hash": "bytea"} | {
+_OBSERVABLE = {
+    "id": "uuid",
+    "partner_id": "uuid",
+    "type": "text",
+    "value": "text",
+    "value_hash": "text",
     "internal": "bool",
     "source": "text",
     "created_at": "timestamptz",
 }
+_BYTES = frozenset({"dedupe_key", "value_hash"})  # as hexadecimal digits
 
 
-def _unnest(types: Iterable[str]) -> str:
-    """``unnest(…)`` with one binary array parameter for each type."""
-    return f"unnest({', '.join(f'%b::{kind}[]' for kind in types)})"
+def _rows(name: str, columns: dict[str, str], *, beside: str = "") -> str:
+    """A row source of a JSON parameter; ``beside`` is a further function whose rows stand beside these."""
+    typed = ", ".join(f"{column} {kind}" for column, kind in columns.items())
+    if not beside:
+        return f"json_to_recordset(%t::json) AS {name}({typed})"
+    names = ", ".join([*columns, "body"])
+    return f"ROWS FROM (json_to_recordset(%t::json) AS ({typed}), {beside}) AS {name}({names})"
+
+
+def _values(name: str, columns: dict[str, str]) -> str:
+    return ", ".join(f"decode({name}.{c}, 'hex')" if c in _BYTES else f"{name}.{c}" for c in columns)
+
+
+def _found(keys: str) -> str:
+    """A join to observables by their key. The LIMIT keeps it a look-up for each row: an ordinary join may be planned
+    while the tables are empty, as a scan of the whole, and such a plan is kept while they grow."""
+    return f"""CROSS JOIN LATERAL (
+    SELECT x.id FROM alerts_observable x
+    WHERE x.partner_id = {keys}.partner_id AND x.type = {keys}.type AND x.value_hash = {keys}.value_hash LIMIT 1
+  ) AS x"""  # noqa: S608
 
 
 # A delivery's row exists already when it is replayed; otherwise its id is new.
@@ -76,30 +98,30 @@ _DELIVERY_AGAIN = """ON CONFLICT (id) DO UPDATE
 
 INSERT_NEW = f"""
 WITH d AS MATERIALIZED (
-  SELECT * FROM {_unnest([*(t for t, _ in _ALERT.values()), "uuid", "text", "text", "uuid", "text", "bytea"])}
-  AS d({", ".join(_ALERT)}, delivery_id, state, reason, token_id, content_type, body)
+  SELECT * FROM {_rows("d", _ALERT)}
 ), new AS (
   INSERT INTO alerts_alert ({", ".join(_ALERT)}, status, updated_at, version, timeline_seq)
-  SELECT {", ".join(value for _, value in _ALERT.values())}, 'new', d.created_at, 1, 0 FROM d
+  SELECT {_values("d", _ALERT)}, 'new', d.created_at, 1, 0 FROM d
   ON CONFLICT (dedupe_key) DO NOTHING RETURNING id
+), v AS MATERIALIZED (
+  SELECT v.* FROM {_rows("v", _DELIVERY, beside="unnest(%b::bytea[])")} JOIN new ON new.id = v.alert_id
 ), counted AS (
   INSERT INTO alerts_alertcounter (alert_id, duplicate_count, first_seen, last_seen, last_delivery_id)
-  SELECT d.id, 1, d.created_at, d.created_at, d.delivery_id FROM d JOIN new USING (id)
+  SELECT v.alert_id, 1, v.received_at, v.received_at, v.id FROM v
 ), delivered AS (
-  INSERT INTO alerts_delivery ({", ".join(_DELIVERY)})
-  SELECT d.delivery_id, d.partner_id, d.id, d.token_id, d.source, d.state, d.reason, d.content_type, d.body, d.created_at
-  FROM d JOIN new USING (id) {_DELIVERY_AGAIN}
+  INSERT INTO alerts_delivery ({", ".join(_DELIVERY)}, body) SELECT * FROM v {_DELIVERY_AGAIN}
 ), o AS MATERIALIZED (
-  SELECT * FROM {_unnest(_OBSERVABLE.values())} AS o({", ".join(_OBSERVABLE)})
+  SELECT id, partner_id, type, value, decode(value_hash, 'hex') AS value_hash, internal, source, created_at
+  FROM {_rows("o", _OBSERVABLE)}
 ), known AS (
-  SELECT o.id AS mine, x.id FROM o JOIN alerts_observable x USING (partner_id, type, value_hash)
+  SELECT o.id AS mine, x.id FROM o {_found("o")}
 ), added AS (
   INSERT INTO alerts_observable ({", ".join(_OBSERVABLE)}, tags, enrichment_status)
   SELECT o.*, '{{}}', 'pending' FROM o ON CONFLICT (partner_id, type, value_hash) DO NOTHING RETURNING id
 ), linked AS (
   INSERT INTO alerts_alertobservable (alert_id, observable_id, field)
   SELECT l.alert_id, every.id, l.field
-  FROM {_unnest(["uuid", "uuid", "text"])} AS l(alert_id, mine, field)
+  FROM {_rows("l", {"alert_id": "uuid", "mine": "uuid", "field": "text"})}
   JOIN new ON new.id = l.alert_id
   JOIN (SELECT mine, id FROM known UNION ALL SELECT id, id FROM added) AS every USING (mine)
   RETURNING 1
@@ -107,33 +129,37 @@ WITH d AS MATERIALIZED (
 SELECT (SELECT array_agg(id) FROM new), (SELECT count(*) FROM linked)
 """  # noqa: S608 - put together from the constants above, all values are parameters
 
+_LINK = {"alert_id": "uuid", "partner_id": "uuid", "type": "text", "value_hash": "text", "field": "text"}
 LINK = f"""
+WITH l AS MATERIALIZED (
+  SELECT alert_id, partner_id, type, decode(value_hash, 'hex') AS value_hash, field FROM {_rows("l", _LINK)}
+)
 INSERT INTO alerts_alertobservable (alert_id, observable_id, field)
-SELECT l.alert_id, x.id, l.field
-FROM {_unnest(["uuid", "uuid", "text", "bytea", "text"])} AS l(alert_id, partner_id, type, value_hash, field)
-JOIN alerts_observable x USING (partner_id, type, value_hash)
+SELECT l.alert_id, x.id, l.field FROM l {_found("l")}
 ON CONFLICT DO NOTHING
 """  # noqa: S608
 
 # A statement of its own: only a new snapshot shows what another committer stored a moment ago.
-LOCK_KNOWN = """
-SELECT a.dedupe_key, a.id, a.partner_id, a.status, a.title, a.severity, a.correlation_id
-FROM alerts_alert a JOIN alerts_alertcounter c ON c.alert_id = a.id
-WHERE a.dedupe_key = ANY(%b::bytea[])
-ORDER BY a.dedupe_key FOR NO KEY UPDATE OF c
+FIND_KNOWN = """
+SELECT dedupe_key, id, partner_id, status, title, severity, correlation_id
+FROM alerts_alert WHERE dedupe_key = ANY(%b::bytea[])
 """
 
+_AGAIN = {"alert_id": "uuid", "times": "int", "seen": "timestamptz", "delivery": "uuid"}
 COUNT_AGAIN = f"""
+WITH locked AS MATERIALIZED (
+  SELECT alert_id FROM alerts_alertcounter WHERE alert_id = ANY(%(ids)b::uuid[]) ORDER BY alert_id FOR NO KEY UPDATE
+)
 UPDATE alerts_alertcounter c
 SET duplicate_count = c.duplicate_count + t.times, last_seen = greatest(c.last_seen, t.seen), last_delivery_id = t.delivery
-FROM {_unnest(["uuid", "int", "timestamptz", "uuid"])} AS t(alert_id, times, seen, delivery)
-WHERE c.alert_id = t.alert_id
+FROM locked JOIN {_rows("t", _AGAIN).replace("%t", "%(rows)t")} USING (alert_id)
+WHERE c.alert_id = locked.alert_id AND c.alert_id = ANY(%(ids)b::uuid[])
 RETURNING c.alert_id, c.duplicate_count
 """  # noqa: S608
 
 DELIVER = f"""
-INSERT INTO alerts_delivery ({", ".join(_DELIVERY)})
-SELECT * FROM {_unnest(_DELIVERY.values())} {_DELIVERY_AGAIN}
+INSERT INTO alerts_delivery ({", ".join(_DELIVERY)}, body)
+SELECT * FROM {_rows("v", _DELIVERY, beside="unnest(%b::bytea[])")} {_DELIVERY_AGAIN}
 """  # noqa: S608
 
 
@@ -142,7 +168,7 @@ class Link(NamedTuple):
 
     type: str
     value: str
-    value_hash: bytes
+    value_hash: str
     internal: bool
     field: str
 
@@ -158,11 +184,25 @@ class Known(NamedTuple):
     correlation_id: UUID
 
 
-@dataclass(slots=True)
-class AlertRow:
-    """A body's alert as columns, computed before the transaction by whoever received it."""
+class Delivered(NamedTuple):
+    """A row of deliveries; the body comes last and travels apart."""
 
-    columns: tuple[Any, ...]
+    id: UUID
+    partner_id: UUID
+    alert_id: UUID | None
+    token_id: UUID | None
+    source: str
+    state: str
+    reason: str
+    content_type: str
+    received_at: datetime
+    body: bytes
+
+
+class AlertRow(NamedTuple):
+    """A body's alert as JSON, made before the transaction by whoever received it."""
+
+    json: bytes
     links: list[Link]
 
 
@@ -176,41 +216,54 @@ def alert_row(
     correlation_id: UUID,
     received_at: datetime,
 ) -> AlertRow:
-    """The columns of :data:`INSERT_NEW`, in their order. Raises what a value that is not JSON or text raises."""
-    columns = (
-        alert_id, partner_id, source, alert.source_id, key, alert.title, alert.description, alert.severity,
-        alert.determination or "unknown", alert.source_ip, alert.dest_ip, alert.hostname, alert.username,
-        alert.rule_name, _array(alert.tags), _array(alert.techniques), orjson.dumps(alert.iocs).decode(),
-        orjson.dumps(alert.normalized).decode(), alert.group_key, alert.vendor_url, correlation_id, alert.event_at,
-        received_at,
-    )  # fmt: skip
+    """The row of :data:`INSERT_NEW`. Raises TypeError for what is not JSON."""
+    row = {
+        "id": alert_id,
+        "partner_id": partner_id,
+        "source": source,
+        "source_id": alert.source_id,
+        "dedupe_key": key.hex(),
+        "title": alert.title,
+        "description": alert.description,
+        "severity": alert.severity,
+        "determination": alert.determination or "unknown",
+        "source_ip": alert.source_ip,
+        "dest_ip": alert.dest_ip,
+        "hostname": alert.hostname,
+        "username": alert.username,
+        "rule_name": alert.rule_name,
+        "tags": alert.tags,
+        "techniques": alert.techniques,
+        "iocs": alert.iocs,
+        "normalized": alert.normalized,
+        "group_key": alert.group_key,
+        "vendor_url": alert.vendor_url,
+        "correlation_id": correlation_id,
+        "event_at": alert.event_at,
+        "created_at": received_at,
+    }
     links = {
-        (o.type, o.value): Link(
-            o.type, o.value, hashlib.sha256(o.value.encode()).digest(), o.internal, o.field[:200]
-        )
+        (o.type, o.value): Link(o.type, o.value, _hash(o.value), o.internal, o.field[:200])
         for o in reversed(alert.observables)  # reversed: of two fields with one value the first one counts
     }
-    return AlertRow(columns, list(links.values()))
+    return AlertRow(orjson.dumps(row), list(links.values()))
 
 
-def _array(words: Sequence[str]) -> str:
-    """A PostgreSQL array literal: rows of different lengths do not fit into one array parameter."""
-    if not words:
-        return "{}"
-    quoted = (word.replace("\\", "\\\\").replace('"', '\\"') for word in words)
-    return '{"' + '","'.join(quoted) + '"}'
+def _hash(value: str) -> str:
+    return hashlib.sha256(value.encode()).hexdigest()
 
 
-def _columns(rows: list[tuple[Any, ...]], width: int) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
+def _json(columns: Iterable[str], rows: Iterable[Sequence[Any]]) -> str:
+    names = tuple(columns)
+    return orjson.dumps([dict(zip(names, row, strict=False)) for row in rows]).decode()
 
 
 class Observables:
     """The observables of one batch: each once, in one order, with the links that want them."""
 
     def __init__(self) -> None:
-        self._rows: dict[tuple[UUID, str, bytes], tuple[Any, ...]] = {}
-        self.links: list[tuple[UUID, UUID, str, bytes, str]] = []
+        self._rows: dict[tuple[UUID, str, str], tuple[Any, ...]] = {}
+        self.links: list[tuple[UUID, UUID, str, str, str]] = []
 
     def add(
         self, row: AlertRow, alert_id: UUID, partner_id: UUID, source: str, received_at: datetime
@@ -219,52 +272,56 @@ class Observables:
         for link in row.links:
             key = (partner_id, link.type, link.value_hash)
             if key not in self._rows:
-                self._rows[key] = (
-                    uuid7(), partner_id, link.type, link.value, link.value_hash, link.internal, source, received_at,
-                )  # fmt: skip
+                self._rows[key] = (uuid7(), partner_id, *link[:4], source, received_at)
             self.links.append((alert_id, *key, link.field))
 
-    def parameters(self) -> list[list[Any]]:
-        """Arrays of observables, then of links that name their observable by the id it gets if it is new."""
+    def parameters(self) -> list[str]:
+        """Observables, then links that name their observable by the id it gets if it is new."""
         rows = [self._rows[key] for key in sorted(self._rows)]
         links = [(alert_id, self._rows[(p, t, h)][0], field) for alert_id, p, t, h, field in self.links]
-        return _columns(rows, len(_OBSERVABLE)) + _columns(links, 3)
+        return [_json(_OBSERVABLE, rows), _json(("alert_id", "mine", "field"), links)]
 
 
 def insert_new(
-    cursor: psycopg.Cursor[Any], rows: list[tuple[Any, ...]], observables: Observables
+    cursor: psycopg.Cursor[Any], rows: list[AlertRow], deliveries: list[Delivered], observables: Observables
 ) -> tuple[set[UUID], int]:
-    """Insert alerts nobody knows yet with counter, delivery, observables and links.
+    """Insert alerts nobody knows yet with counter, delivery, observables and links. ``rows`` are sorted by dedupe key.
 
-    ``rows`` are :attr:`AlertRow.columns` plus delivery id, state, reason, token id, content type and body, sorted by dedupe
-    key. Returns the ids that were new and the number of links made for them: fewer than wanted when another committer
+    Returns the ids that were new and the number of links made for them: fewer than wanted when another committer
     stored an observable at the same moment (:func:`link` makes the rest).
     """
-    cursor.execute(INSERT_NEW, _columns(rows, len(_ALERT) + 6) + observables.parameters())
+    alerts = b"[" + b",".join([row.json for row in rows]) + b"]"
+    cursor.execute(
+        INSERT_NEW, [alerts.decode(), *_delivery_parameters(deliveries), *observables.parameters()]
+    )
     found = cursor.fetchone()
     assert found is not None
     return set(found[0] or ()), found[1]
 
 
-def link(cursor: psycopg.Cursor[Any], links: list[tuple[UUID, UUID, str, bytes, str]]) -> None:
+def link(cursor: psycopg.Cursor[Any], links: list[tuple[UUID, UUID, str, str, str]]) -> None:
     """Link alerts with observables that exist; links that exist stay as they are."""
     if links:
-        cursor.execute(LINK, _columns(links, 5))
+        cursor.execute(LINK, [_json(_LINK, links)])
 
 
-def lock_known(cursor: psycopg.Cursor[Any], keys: list[bytes]) -> dict[bytes, Known]:
-    """The alerts of these dedupe keys, their counters locked in one order."""
-    cursor.execute(LOCK_KNOWN, [keys])
+def find_known(cursor: psycopg.Cursor[Any], keys: list[bytes]) -> dict[bytes, Known]:
+    """The alerts of these dedupe keys."""
+    cursor.execute(FIND_KNOWN, [keys])
     return {bytes(row[0]): Known(*row[1:]) for row in cursor.fetchall()}
 
 
 def count_again(cursor: psycopg.Cursor[Any], rows: list[tuple[UUID, int, datetime, UUID]]) -> dict[UUID, int]:
     """Add to the counters; rows are alert, times, last seen, last delivery. Returns the new counts."""
-    cursor.execute(COUNT_AGAIN, _columns(rows, 4))
+    cursor.execute(COUNT_AGAIN, {"ids": [row[0] for row in rows], "rows": _json(_AGAIN, rows)})
     return dict(cursor.fetchall())
 
 
-def deliver(cursor: psycopg.Cursor[Any], rows: list[tuple[Any, ...]]) -> None:
-    """Store deliveries, columns in the order of the model's fields."""
-    if rows:
-        cursor.execute(DELIVER, _columns(rows, len(_DELIVERY)))
+def deliver(cursor: psycopg.Cursor[Any], deliveries: list[Delivered]) -> None:
+    """Store deliveries."""
+    if deliveries:
+        cursor.execute(DELIVER, _delivery_parameters(deliveries))
+
+
+def _delivery_parameters(deliveries: list[Delivered]) -> list[Any]:
+    return [_json(_DELIVERY, deliveries), [delivery.body for delivery in deliveries]]

@@ -62,7 +62,11 @@ class Envelope:
 def read_body(body: bytes, envelope: Envelope) -> list[Incoming]:
     """Everything a body holds, each item ready to be stored; there is always one."""
     envelope = envelope.cleaned()
-    found = parse_body(body, envelope.content_type).items
+    try:
+        found = parse_body(body, envelope.content_type).items
+    except Exception as error:  # a fault of ours must not lose what came
+        log.exception("a body of %d bytes cannot be taken apart", len(body))
+        found = [Item(body, None, f"{type(error).__name__}: {error}"[:500])]
     if len(found) == 1:
         return [read_item(found[0], envelope)]
     return [read_item(item, envelope, number) for number, item in enumerate(found, 1)]

@@ -161,10 +161,7 @@ def partner_named(name: str, sender: Sender) -> tuple[UUID, str | None] | None:
     now = time.monotonic()
     known = _partners.get(name)
     if known is None or now - known.read_at > _PARTNER_FOR:
-        try:
-            partner = get_or_create_partner(name, actor=sender.actor)
-        finally:
-            release_connection()
+        partner = get_or_create_partner(name, actor=sender.actor)
         known = _remember(
             _partners, name, None if partner is None else (partner.pk, partner.public_slug), now
         )

@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from http import HTTPStatus
 from typing import Any
 
@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 PREFIX = "/api/v1/webhooks/"
 _ALERTS = PREFIX + "alerts"
 MAX_STREAM_BYTES = 16 * 1024 * 1024
+_SMALL = 16 * 1024  # bytes that are read in a few milliseconds, whatever they hold
 _TRY_AGAIN = "Not stored; send it again in a few seconds."
 _RETRY = {"Retry-After": "5"}
 # Streams keep a thread and megabytes busy; more of them at once would store nothing sooner.
@@ -100,8 +101,6 @@ def _handle(environ: Mapping[str, Any]) -> Response:
     if envelope.content_type.partition(";")[0].strip().lower() in NDJSON_TYPES:
         return _stream(environ, envelope)
     items = _whole(environ, envelope)
-    for start in range(0, len(items), MAX_BATCH):
-        committer.submit(items[start : start + MAX_BATCH])
     if len(items) == 1:
         return _one(items[0], slug)
     results = [_result(item) for item in items]
@@ -128,18 +127,25 @@ def _refuse_plain_http(environ: Mapping[str, Any]) -> None:
         raise Refused(403, _("Use https"))
 
 
-def _whole(environ: Mapping[str, Any], envelope: Envelope) -> list[Incoming]:
-    """The alerts of a body that is read at once."""
+def _whole(environ: Mapping[str, Any], envelope: Envelope) -> Sequence[Incoming]:
+    """Store the alerts of a body that is read at once."""
     body = b"".join(bodies.pieces(environ, MAX_ALERT_BYTES))
     encoding = bodies.encoding_of(environ)
+    reason = ""
     if encoding in bodies.GZIP:
         try:
             body = decompress_gzip(body, MAX_ALERT_BYTES)
         except BadGzip as error:
-            return [read_item(Item(body, None, str(error)), envelope)]
+            reason = str(error)
     elif encoding:
-        return [read_item(Item(body, None, _unknown_encoding(encoding)), envelope)]
-    return read_body(body, envelope)
+        reason = _unknown_encoding(encoding)
+    if not reason and len(body) <= _SMALL:
+        return committer.read_and_store(partial(read_body, body, envelope), len(body))
+    items = [read_item(Item(body, None, reason), envelope)] if reason else read_body(body, envelope)
+    release_connection()
+    for start in range(0, len(items), MAX_BATCH):
+        committer.submit(items[start : start + MAX_BATCH])
+    return items
 
 
 def _unknown_encoding(encoding: str) -> str:

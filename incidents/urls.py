@@ -1,0 +1,25 @@
+"""Incident pages, by number."""
+
+from django.urls import path
+
+from incidents.views import actions, pages, suggestions
+
+app_name = "incidents"
+
+urlpatterns = [
+    path("", pages.incident_list, name="list"),
+    path("suggestions/<slug:suggestion_id>/accept/", suggestions.accept, name="suggestion-accept"),
+    path("suggestions/<slug:suggestion_id>/dismiss/", suggestions.dismiss, name="suggestion-dismiss"),
+    path("<int:number>/", pages.detail, name="detail"),
+    path("<int:number>/assign/", actions.assign, name="assign"),
+    path("<int:number>/move/", actions.move, name="move"),
+    path("<int:number>/severity/", actions.severity, name="severity"),
+    path("<int:number>/close/", actions.close, name="close"),
+    path("<int:number>/reopen/", actions.reopen, name="reopen"),
+    path("<int:number>/comment/", actions.comment, name="comment"),
+    path("<int:number>/handoff/", actions.handoff, name="handoff"),
+    path("<int:number>/handoffs/<uuid:handoff_id>/acknowledge/", actions.acknowledge, name="handoff-acknowledge"),
+    path("<int:number>/observables/", actions.observables, name="observables"),
+    path("<int:number>/link/", actions.link, name="link"),
+    path("<int:number>/unlink/<uuid:alert_id>/", actions.unlink, name="unlink"),
+]

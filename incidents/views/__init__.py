@@ -1,0 +1,1 @@
+"""Incident pages: what they show (pages), their verbs (actions), suggested incidents (suggestions)."""
