@@ -44,7 +44,9 @@ def decrypt(sealed: bytes, *, context: str) -> bytes:
 def _cipher() -> AESGCM:
     key = settings.SECRETS_KEY
     if not key:
-        raise SecretsError("Set OPENSOAR_SECRETS_KEY (or OPENSOAR_SECRETS_KEY_FILE): secrets are encrypted with it.")
+        raise SecretsError(
+            "Set OPENSOAR_SECRETS_KEY (or OPENSOAR_SECRETS_KEY_FILE): secrets are encrypted with it."
+        )
     # The variable may hold any long random text; the cipher needs exactly 32 bytes.
     derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"opensoar secrets").derive(key.encode())
     return AESGCM(derived)

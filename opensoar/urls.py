@@ -11,11 +11,11 @@ handler404 = "opensoar.web.errors.not_found"
 handler500 = "opensoar.web.errors.server_error"
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("", include("opensoar.web.urls")),
     path("accounts/", include("allauth.account.urls")),
     path("admin/", admin.site.urls),
 ]
 for prefix, module in [  # until all of them have landed
+    ("", "opensoar.web.urls"),
     ("", "opensoar.ops_urls"),
     ("api/v1/", "opensoar.api_urls"),
     ("alerts/", "alerts.urls"),

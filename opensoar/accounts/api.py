@@ -198,7 +198,9 @@ class RegisterView(ApiView):
     authentication_classes = ()
     permission_classes = (AllowAny,)
 
-    @extend_schema(request=RegisterIn, responses={200: SignedInSerializer, 403: Detail}, tags=["auth"], auth=[])
+    @extend_schema(
+        request=RegisterIn, responses={200: SignedInSerializer, 403: Detail}, tags=["auth"], auth=[]
+    )
     def post(self, request: Request) -> Response:
         """Make an account for oneself (a viewer), where the installation allows it."""
         if not settings.LOCAL_REGISTRATION:
@@ -292,7 +294,9 @@ class MentionableView(ApiView):
         if not self.actor.capabilities:  # a token that may only deliver alerts learns no names
             people = people.none()
         if self.actor.partner_ids is not None:
-            people = people.filter(Q(partners__isnull=True) | Q(partners__in=self.actor.partner_ids)).distinct()
+            people = people.filter(
+                Q(partners__isnull=True) | Q(partners__in=self.actor.partner_ids)
+            ).distinct()
         return Response(MentionableSerializer(people[:limit], many=True).data)
 
 
@@ -394,7 +398,9 @@ class AuditView(ApiView):
     def get(self, request: Request) -> Response:
         """Who changed what in the administration, newest first. For those who see every partner."""
         entries = AuditEntry.objects.all()
-        if self.actor.partner_ids is not None:  # entries name no partner; only the caller's own acts are surely theirs
+        if (
+            self.actor.partner_ids is not None
+        ):  # entries name no partner; only the caller's own acts are surely theirs
             entries = entries.filter(actor_id=self.actor.id)
         rows = self.filtered(AuditFilter, entries)
         return paginate(request, rows, "entries", lambda page: AuditSerializer(page, many=True).data)

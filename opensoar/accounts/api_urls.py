@@ -15,7 +15,9 @@ urlpatterns = [
     path("auth/analysts", api.AnalystsView.as_view(), name="auth-analysts"),
     path("auth/analysts/mentionable", api.MentionableView.as_view(), name="auth-mentionable"),
     path("auth/analysts/<str:pk>", api.AnalystView.as_view(), name="auth-analyst"),
-    path("auth/analysts/<str:pk>/reset-password", api.ResetPasswordView.as_view(), name="auth-reset-password"),
+    path(
+        "auth/analysts/<str:pk>/reset-password", api.ResetPasswordView.as_view(), name="auth-reset-password"
+    ),
     path("api-keys", api.ApiKeysView.as_view(), name="api-keys"),
     path("api-keys/<str:pk>", api.ApiKeyView.as_view(), name="api-key"),
     path("audit", api.AuditView.as_view(), name="audit"),

@@ -59,7 +59,9 @@ def show_activities(rows: list[TimelineEntry], subject: str) -> list[dict[str, A
             newest[edit.supersedes] = edit
     shown = {row.pk: newest.get(row.pk, row) for row in rows}
     texts = dict(
-        model.text_model.objects.filter(pk__in=[entry.pk for entry in shown.values()]).values_list("pk", "text")
+        model.text_model.objects.filter(pk__in=[entry.pk for entry in shown.values()]).values_list(
+            "pk", "text"
+        )
     )
     return [_activity(row, shown[row.pk], texts.get(shown[row.pk].pk), subject) for row in rows]
 
@@ -98,6 +100,8 @@ def _sentence(action: str, payload: dict[str, Any]) -> str | None:
         case "playbook_finished":
             return f"{payload.get('playbook')}: {payload.get('state')}"
         case "tags_changed":
-            signs = [f"+{tag}" for tag in payload.get("added", ())] + [f"-{tag}" for tag in payload.get("removed", ())]
+            signs = [f"+{tag}" for tag in payload.get("added", ())] + [
+                f"-{tag}" for tag in payload.get("removed", ())
+            ]
             return ", ".join(signs)
     return None

@@ -25,7 +25,10 @@ from opensoar.text import clean
 _VERSION = re.compile(r'(?:W/)?"?([0-9]{1,9})"?', re.ASCII)
 
 IF_MATCH = OpenApiParameter(
-    "If-Match", str, OpenApiParameter.HEADER, description="The version (ETag) that you read; 412 if it is old."
+    "If-Match",
+    str,
+    OpenApiParameter.HEADER,
+    description="The version (ETag) that you read; 412 if it is old.",
 )
 Detail = inline_serializer("Detail", {"detail": serializers.CharField()})
 

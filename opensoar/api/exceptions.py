@@ -27,7 +27,11 @@ def handle(exc: Exception, context: dict[str, Any]) -> Response | None:
         return _refusal(exc)
     if isinstance(exc, drf.ValidationError):
         set_rollback()
-        where = "body" if getattr(context.get("request"), "method", "GET") in ("POST", "PUT", "PATCH") else "query"
+        where = (
+            "body"
+            if getattr(context.get("request"), "method", "GET") in ("POST", "PUT", "PATCH")
+            else "query"
+        )
         return Response({"detail": list(_problems(exc.detail, (where,)))}, status=422)
     if isinstance(exc, RequestDataTooBig | TooManyFieldsSent):
         return Response({"detail": _("The body is too large")}, status=413)

@@ -45,7 +45,12 @@ def page_bounds(request: Request, default: int = 50) -> tuple[int, int]:
 
 
 def paginate(
-    request: Request, queryset: QuerySet[Any], name: str, show: Callable[[list[Any]], Any], *, cursor: bool = False
+    request: Request,
+    queryset: QuerySet[Any],
+    name: str,
+    show: Callable[[list[Any]], Any],
+    *,
+    cursor: bool = False,
 ) -> Response:
     """One page of ``queryset`` under ``name``; ``show`` turns its rows into the answer.
 

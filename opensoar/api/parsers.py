@@ -28,7 +28,10 @@ class StrictJSONParser(BaseParser):
     media_type = "application/json"
 
     def parse(
-        self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+        self,
+        stream: IO[bytes],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
         """The value; 400 for what is no JSON, 413 for what is too large."""
         limit: int = settings.DATA_UPLOAD_MAX_MEMORY_SIZE or 1_048_576

@@ -33,7 +33,9 @@ class HasCapability(BasePermission):
         method = request.method or ""
         if method not in ("OPTIONS", "HEAD") and method.lower() not in view.http_method_names:
             return True  # 405 is the answer
-        capability = view.capabilities.get("GET" if method in ("HEAD", "OPTIONS") else method, view.capability)
+        capability = view.capabilities.get(
+            "GET" if method in ("HEAD", "OPTIONS") else method, view.capability
+        )
         if capability is None:
             return bool(view.signed_in_is_enough) or not hasattr(view, method.lower()) or method == "OPTIONS"
         require(actor, capability)

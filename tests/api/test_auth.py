@@ -84,7 +84,13 @@ def test_bad_bodies_never_break() -> None:
     client = APIClient()
     client.credentials(HTTP_AUTHORIZATION="Bearer " + plaintext)
     url = "/api/v1/api-keys"
-    for body, status in [("{", 400), ("[" * 70 + "]" * 70, 400), ("[]", 422), ('{"name": 5}', 422), ("null", 422)]:
+    for body, status in [
+        ("{", 400),
+        ("[" * 70 + "]" * 70, 400),
+        ("[]", 422),
+        ('{"name": 5}', 422),
+        ("null", 422),
+    ]:
         assert client.post(url, body, content_type="application/json").status_code == status, body
     assert client.post(url, '"' + "x" * 1_100_000 + '"', content_type="application/json").status_code == 413
     assert client.get("/api/v1/audit?action=%00").status_code == 422
