@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from alerts.querysets import AlertQuerySet, DeliveryQuerySet, ObservableQuerySet
 from opensoar.accounts.models import Partner
 from opensoar.ids import uuid7
-from opensoar.timeline import APPEND_ONLY, TimelineEntry, TimelineText
+from opensoar.timeline import TimelineEntry, TimelineText
 
 
 class Severity(models.TextChoices):
@@ -110,7 +110,8 @@ class Alert(models.Model):
                 name="alert_determination_known",
             ),
             models.CheckConstraint(
-                condition=~Q(status="resolved") | ~Q(determination="unknown"), name="alert_resolved_is_determined"
+                condition=~Q(status="resolved") | ~Q(determination="unknown"),
+                name="alert_resolved_is_determined",
             ),
             models.CheckConstraint(
                 condition=Q(status="resolved", resolved_at__isnull=False)
@@ -175,11 +176,14 @@ class Delivery(models.Model):
         verbose_name_plural = _("deliveries")
         constraints = [
             models.CheckConstraint(
-                condition=Q(state="quarantined") | Q(alert_id__isnull=False), name="delivery_has_alert_or_reason"
+                condition=Q(state="quarantined") | Q(alert_id__isnull=False),
+                name="delivery_has_alert_or_reason",
             ),
         ]
         indexes = [
-            models.Index(fields=["alert_id", "id"], name="delivery_alert", condition=Q(alert_id__isnull=False)),
+            models.Index(
+                fields=["alert_id", "id"], name="delivery_alert", condition=Q(alert_id__isnull=False)
+            ),
             models.Index(fields=["id"], name="delivery_quarantined", condition=Q(state="quarantined")),
         ]
         triggers = [
@@ -187,7 +191,9 @@ class Delivery(models.Model):
             pgtrigger.Protect(
                 name="body_is_kept",
                 operation=pgtrigger.Update,
-                condition=pgtrigger.AnyChange("id", "partner_id", "token_id", "source", "body", "received_at"),
+                condition=pgtrigger.AnyChange(
+                    "id", "partner_id", "token_id", "source", "body", "received_at"
+                ),
             )
         ]
 
@@ -233,11 +239,15 @@ class Observable(models.Model):
     partner = models.ForeignKey(Partner, on_delete=models.PROTECT, related_name="observables", db_index=False)
     type = models.CharField(max_length=20, choices=Type)
     value = models.TextField()
-    value_hash = models.BinaryField()  # SHA-256 of the canonical value: a URL may be longer than an index entry
+    value_hash = (
+        models.BinaryField()
+    )  # SHA-256 of the canonical value: a URL may be longer than an index entry
     internal = models.BooleanField(default=False)
     source = models.CharField(max_length=100, null=True, blank=True)
     tags = ArrayField(models.CharField(max_length=100), default=list, blank=True)
-    enrichment_status = models.CharField(max_length=10, choices=EnrichmentStatus, default=EnrichmentStatus.PENDING)
+    enrichment_status = models.CharField(
+        max_length=10, choices=EnrichmentStatus, default=EnrichmentStatus.PENDING
+    )
     created_at = models.DateTimeField(default=timezone.now)
     alerts = models.ManyToManyField(Alert, through="AlertObservable", related_name="observables")
 
@@ -259,7 +269,9 @@ class AlertObservable(models.Model):
     """An observable seen in an alert."""
 
     pk = models.CompositePrimaryKey("alert_id", "observable_id")
-    alert = models.ForeignKey(Alert, on_delete=models.CASCADE, related_name="+", db_index=False)  # the key's first
+    alert = models.ForeignKey(
+        Alert, on_delete=models.CASCADE, related_name="+", db_index=False
+    )  # the key's first
     observable = models.ForeignKey(Observable, on_delete=models.CASCADE, related_name="+")
     field = models.CharField(max_length=200, blank=True)
 
@@ -277,7 +289,9 @@ class ObservableEnrichment(models.Model):
 
     class Meta:
         ordering = ["source"]
-        constraints = [models.UniqueConstraint(fields=["observable", "source"], name="enrichment_unique_source")]
+        constraints = [
+            models.UniqueConstraint(fields=["observable", "source"], name="enrichment_unique_source")
+        ]
 
 
 class AlertText(TimelineText):

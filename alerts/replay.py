@@ -75,7 +75,11 @@ def replay_all(
 
 
 def _envelope(delivery: Delivery) -> Envelope:
-    token = ApiToken.objects.select_related("partner").filter(pk=delivery.token_id).first()
+    token = (
+        ApiToken.objects.select_related("partner").filter(pk=delivery.token_id).first()
+        if delivery.token_id
+        else None
+    )
     if token is not None:
         sender = sender_of(token)
     else:
@@ -95,7 +99,9 @@ def _read_again(delivery: Delivery) -> None:
 
 def _announce_again(delivery: Delivery) -> None:
     """The alert is there; what failed was to start its playbooks."""
-    alert = Alert.objects.select_for_update(of=("self",)).select_related("partner").get(pk=delivery.alert_id)
+    alert = (
+        Alert.objects.select_for_update(of=("self",)).select_related("partner").get(pk=str(delivery.alert_id))
+    )
     item = read_body(bytes(delivery.body), _envelope(delivery))[0]
     if item.alert is None:
         delivery.reason = item.reason

@@ -29,7 +29,9 @@ class IncidentFilter(django_filters.FilterSet):
     )
     owner = django_filters.ChoiceFilter(method="by_owner", label=_("Owner"), empty_label=_("Anybody"))
     q = django_filters.CharFilter(
-        method="by_words", label=_("Search"), widget=forms.TextInput(attrs={"type": "search", "maxlength": 200})
+        method="by_words",
+        label=_("Search"),
+        widget=forms.TextInput(attrs={"type": "search", "maxlength": 200}),
     )
 
     class Meta:
@@ -40,7 +42,12 @@ class IncidentFilter(django_filters.FilterSet):
         super().__init__(*args, **kwargs)
         self.actor = actor
         people = [(str(user.pk), str(user)) for user in owners(actor)]
-        self.form.fields["owner"].choices = [("", _("Anybody")), (ME, _("Me")), (NOBODY, _("Nobody")), *people]
+        self.form.fields["owner"].choices = [
+            ("", _("Anybody")),
+            (ME, _("Me")),
+            (NOBODY, _("Nobody")),
+            *people,
+        ]
         self.form.fields["owner"].widget.attrs["class"] = "form-select"
         self.form.fields["q"].widget.attrs["class"] = "form-control"
 
@@ -48,7 +55,7 @@ class IncidentFilter(django_filters.FilterSet):
         """``me``, ``none`` or a person's id."""
         if value == NOBODY:
             return queryset.filter(assigned_to__isnull=True)
-        return queryset.filter(assigned_to=self.actor.user_id if value == ME else value)
+        return queryset.filter(assigned_to=self.actor.user_id if value == ME else value)  # type: ignore[misc]
 
     def by_words(self, queryset: IncidentQuerySet, name: str, value: str) -> IncidentQuerySet:
         """Part of the title or description, or the number as ``1042`` or ``INC-1042``."""

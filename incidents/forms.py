@@ -29,7 +29,14 @@ class VerbForm(forms.Form):
 
     name: ClassVar[str]
 
-    def __init__(self, data: Any = None, *, incident: Incident, people: Iterable[User] = (), alerts: Iterable[Alert] = ()):
+    def __init__(
+        self,
+        data: Any = None,
+        *,
+        incident: Incident,
+        people: Iterable[User] = (),
+        alerts: Iterable[Alert] = (),
+    ):
         initial = {"expected_version": incident.version}
         super().__init__(data, initial=initial, auto_id=f"{self.name}-%s")
         self.incident = incident
@@ -84,7 +91,9 @@ class CloseForm(EditForm):
         label=_("Determination"), choices=[("", _("Choose…")), *Incident.Determination.choices]
     )
     impact = forms.ChoiceField(label=_("Impact"), choices=[("", _("Choose…")), *Incident.Impact.choices])
-    summary = forms.CharField(label=_("Summary"), widget=forms.Textarea(attrs={"rows": 3, "maxlength": 20000}))
+    summary = forms.CharField(
+        label=_("Summary"), widget=forms.Textarea(attrs={"rows": 3, "maxlength": 20000})
+    )
 
 
 class ReopenForm(EditForm):
@@ -95,7 +104,10 @@ class ReopenForm(EditForm):
 class CommentForm(VerbForm):
     name = "comment"
     text = forms.CharField(
-        label=_("Comment"), widget=forms.Textarea(attrs={"rows": 3, "maxlength": 20000, "placeholder": _("Markdown, @name mentions")})
+        label=_("Comment"),
+        widget=forms.Textarea(
+            attrs={"rows": 3, "maxlength": 20000, "placeholder": _("Markdown, @name mentions")}
+        ),
     )
 
 
@@ -105,7 +117,10 @@ class HandoffForm(VerbForm):
     shift = forms.CharField(label=_("Shift"), required=False, max_length=100)
     text = forms.CharField(label=_("Note"), widget=forms.Textarea(attrs={"rows": 3, "maxlength": 20000}))
     open_questions = forms.CharField(
-        label=_("Open questions"), required=False, widget=forms.Textarea(attrs={"rows": 2}), help_text=_("One a line.")
+        label=_("Open questions"),
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text=_("One a line."),
     )
 
     def offer(self, people: list[User], alerts: list[Alert]) -> None:

@@ -103,7 +103,8 @@ class Incident(models.Model):
         constraints = [
             models.CheckConstraint(condition=Q(severity__in=Severity.values), name="incident_severity_known"),
             models.CheckConstraint(
-                condition=Q(status__in=["open", "investigating", "contained", "closed"]), name="incident_status_known"
+                condition=Q(status__in=["open", "investigating", "contained", "closed"]),
+                name="incident_status_known",
             ),
             models.CheckConstraint(
                 condition=Q(status="closed", closed_at__isnull=False)
@@ -184,7 +185,9 @@ class Handoff(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     incident = models.ForeignKey(Incident, on_delete=models.PROTECT, related_name="handoffs")
     entry_id = models.UUIDField()
-    from_user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    from_user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
     to_user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="handoffs")
     shift = models.CharField(max_length=100, blank=True)
     open_questions = ArrayField(models.TextField(), default=list, blank=True)
@@ -216,7 +219,9 @@ class SuggestionDismissal(models.Model):
     partner = models.ForeignKey(Partner, on_delete=models.PROTECT, related_name="+")
     seen = ArrayField(models.UUIDField(), default=list)
     reason = models.TextField(blank=True)
-    dismissed_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    dismissed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
     dismissed_at = models.DateTimeField(default=timezone.now)
 
     class Meta:

@@ -62,7 +62,9 @@ def observables_of(actor: Actor, incident: Incident) -> list[Observable]:
     """What somebody put on the incident, and what its alerts mention."""
     if not actor.can("observables:read"):
         return []
-    of_alerts = IncidentAlert.objects.filter(incident=incident, alert__archived_at__isnull=True).values("alert")
+    of_alerts = IncidentAlert.objects.filter(incident=incident, alert__archived_at__isnull=True).values(
+        "alert"
+    )
     rows = Observable.objects.visible_to(actor).filter(Q(incidents=incident) | Q(alerts__in=of_alerts))
     return list(rows.distinct().order_by("type", "value")[:SHOWN_OBSERVABLES])
 
@@ -79,7 +81,9 @@ def shared_timeline(incident: Incident, alerts: Sequence[Alert]) -> list[Timelin
     """
     own = IncidentEntry.objects.filter(subject_id=incident.pk).order_by("-id")[:SHOWN_ENTRIES]
     titles = {alert.pk: alert for alert in alerts}
-    theirs = AlertEntry.objects.filter(subject_id__in=titles).order_by("-id")[:SHOWN_ENTRIES] if titles else []
+    theirs = (
+        AlertEntry.objects.filter(subject_id__in=titles).order_by("-id")[:SHOWN_ENTRIES] if titles else []
+    )
     entries: list[Any] = [*_worded(own), *_worded(theirs)]
     for entry in entries:
         entry.subject_alert = titles.get(entry.subject_id)

@@ -33,4 +33,6 @@ class IncidentQuerySet(models.QuerySet["Incident"]):
             IncidentAlert.objects.filter(incident=OuterRef("pk"), alert__archived_at__isnull=True)
             .order_by().values("incident").annotate(n=Count("alert_id")).values("n")
         )  # fmt: skip
-        return self.select_related("partner", "assigned_to").annotate(alert_count=Coalesce(Subquery(counts), 0))
+        return self.select_related("partner", "assigned_to").annotate(
+            alert_count=Coalesce(Subquery(counts), 0)
+        )

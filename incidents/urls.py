@@ -18,7 +18,11 @@ urlpatterns = [
     path("<int:number>/reopen/", actions.reopen, name="reopen"),
     path("<int:number>/comment/", actions.comment, name="comment"),
     path("<int:number>/handoff/", actions.handoff, name="handoff"),
-    path("<int:number>/handoffs/<uuid:handoff_id>/acknowledge/", actions.acknowledge, name="handoff-acknowledge"),
+    path(
+        "<int:number>/handoffs/<uuid:handoff_id>/acknowledge/",
+        actions.acknowledge,
+        name="handoff-acknowledge",
+    ),
     path("<int:number>/observables/", actions.observables, name="observables"),
     path("<int:number>/link/", actions.link, name="link"),
     path("<int:number>/unlink/<uuid:alert_id>/", actions.unlink, name="unlink"),

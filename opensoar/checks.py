@@ -24,7 +24,10 @@ def broker_is_first(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Ch
 def exports_are_not_submodules(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
     """A submodule with an exported name would hide it from playbooks."""
     clash = set(opensoar.__all__) & {module.name for module in pkgutil.iter_modules(opensoar.__path__)}
-    return [Error(f"opensoar/{name}.py hides the public name {name}", id="opensoar.E002") for name in sorted(clash)]
+    return [
+        Error(f"opensoar/{name}.py hides the public name {name}", id="opensoar.E002")
+        for name in sorted(clash)
+    ]
 
 
 @register(Tags.security, deploy=True)

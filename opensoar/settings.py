@@ -27,7 +27,9 @@ SECRET_KEY_IS_SET = bool(env_secret("OPENSOAR_SECRET_KEY"))
 SECRETS_KEY = env_secret("OPENSOAR_SECRETS_KEY")  # encrypts connector secrets; never in the database
 ROOT_URLCONF = "opensoar.urls"
 WSGI_APPLICATION = "opensoar.wsgi.application"
-SILENCED_SYSTEM_CHECKS = ["auth.W004"]  # usernames are unique whatever their case, by an index the check does not know
+SILENCED_SYSTEM_CHECKS = [
+    "auth.W004"
+]  # usernames are unique whatever their case, by an index the check does not know
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en"
 TIME_ZONE = env_str("OPENSOAR_TIME_ZONE", "UTC")
@@ -60,7 +62,9 @@ INSTALLED_APPS = [
     "incidents",
     "playbooks_engine",
 ]
-if sys.argv[1:2] == ["up"]:  # it only becomes the supervisor; loading the apps would cost it half of its start
+if sys.argv[1:2] == [
+    "up"
+]:  # it only becomes the supervisor; loading the apps would cost it half of its start
     INSTALLED_APPS = ["opensoar.apps.SupervisorConfig"]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -90,7 +94,11 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
             ],
-            "builtins": ["opensoar.web.templatetags", "django.templatetags.i18n", "django.templatetags.static"],
+            "builtins": [
+                "opensoar.web.templatetags",
+                "django.templatetags.i18n",
+                "django.templatetags.static",
+            ],
         },
     }
 ]
@@ -126,7 +134,9 @@ DATABASE_OWNER_URL = env_secret("DATABASE_OWNER_URL") or DATABASE_URL
 DB_POOL = env_int("OPENSOAR_DB_POOL", 12, minimum=0, maximum=200)
 AS_OWNER = len(sys.argv) > 1 and sys.argv[1] in OWNER_COMMANDS
 DATABASES = {
-    "default": database_from_url(DATABASE_OWNER_URL if AS_OWNER else DATABASE_URL, pool=0 if AS_OWNER else DB_POOL)
+    "default": database_from_url(
+        DATABASE_OWNER_URL if AS_OWNER else DATABASE_URL, pool=0 if AS_OWNER else DB_POOL
+    )
 }
 
 # --- broker and cache -----------------------------------------------------------------------------------------

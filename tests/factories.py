@@ -42,7 +42,9 @@ def make_user(
 ) -> User:
     """A person who can sign in with :data:`PASSWORD`; sees every partner unless told otherwise."""
     username = username or f"user{next(_numbers)}"
-    user = User(username=username, role_id=role, display_name=fields.pop("display_name", username.title()), **fields)
+    user = User(
+        username=username, role_id=role, display_name=fields.pop("display_name", username.title()), **fields
+    )
     user.set_password(PASSWORD)
     user.save(force_insert=True)
     user.partners.set(partners)
@@ -55,7 +57,11 @@ def make_token(scopes: Iterable[str] = ("read", "write"), **fields: Any) -> tupl
 
 
 def make_alert(
-    title: str = "Suspicious login", *, partner: Partner | None = None, payload: dict[str, Any] | None = None, **fields: Any
+    title: str = "Suspicious login",
+    *,
+    partner: Partner | None = None,
+    payload: dict[str, Any] | None = None,
+    **fields: Any,
 ) -> Alert:
     """An alert with its counter and the delivery that made it."""
     now = timezone.now()

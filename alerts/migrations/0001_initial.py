@@ -3,255 +3,538 @@
 import django.contrib.postgres.fields
 import django.db.models.deletion
 import django.utils.timezone
-import opensoar.ids
 import pgtrigger.compiler
 import pgtrigger.migrations
 from django.conf import settings
 from django.db import migrations, models
 
+import opensoar.ids
+
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0001_initial'),
+        ("accounts", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Alert',
+            name="Alert",
             fields=[
-                ('id', models.UUIDField(default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('source', models.CharField(max_length=50)),
-                ('source_id', models.CharField(blank=True, max_length=500, null=True)),
-                ('dedupe_key', models.BinaryField(unique=True)),
-                ('title', models.CharField(max_length=500)),
-                ('description', models.TextField(blank=True, null=True)),
-                ('severity', models.CharField(choices=[('informational', 'Informational'), ('low', 'Low'), ('medium', 'Medium'), ('high', 'High'), ('critical', 'Critical')], default='medium', max_length=13)),
-                ('severity_rank', models.GeneratedField(db_persist=True, expression=models.Case(models.When(severity='informational', then=models.Value(0)), models.When(severity='low', then=models.Value(1)), models.When(severity='medium', then=models.Value(2)), models.When(severity='high', then=models.Value(3)), models.When(severity='critical', then=models.Value(4)), default=models.Value(0)), output_field=models.SmallIntegerField())),
-                ('status', models.CharField(choices=[('new', 'New'), ('in_progress', 'In progress'), ('resolved', 'Resolved')], default='new', max_length=11)),
-                ('determination', models.CharField(choices=[('unknown', 'Unknown'), ('malicious', 'Malicious'), ('suspicious', 'Suspicious'), ('benign', 'Benign')], default='unknown', max_length=10)),
-                ('source_ip', models.GenericIPAddressField(blank=True, null=True)),
-                ('dest_ip', models.GenericIPAddressField(blank=True, null=True)),
-                ('hostname', models.CharField(blank=True, max_length=255, null=True)),
-                ('username', models.CharField(blank=True, max_length=255, null=True)),
-                ('rule_name', models.CharField(blank=True, max_length=500, null=True)),
-                ('tags', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=100), blank=True, default=list)),
-                ('techniques', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=20), blank=True, default=list)),
-                ('iocs', models.JSONField(default=dict)),
-                ('normalized', models.JSONField(default=dict)),
-                ('group_key', models.CharField(blank=True, max_length=255, null=True)),
-                ('vendor_url', models.TextField(blank=True, null=True)),
-                ('correlation_id', models.UUIDField(default=opensoar.ids.uuid7)),
-                ('event_at', models.DateTimeField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('resolved_at', models.DateTimeField(blank=True, null=True)),
-                ('resolve_reason', models.TextField(blank=True, null=True)),
-                ('archived_at', models.DateTimeField(blank=True, null=True)),
-                ('version', models.PositiveIntegerField(default=1)),
-                ('timeline_seq', models.PositiveIntegerField(default=0)),
-                ('assigned_to', models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='alerts', to=settings.AUTH_USER_MODEL)),
-                ('partner', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='alerts', to='accounts.partner')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("source", models.CharField(max_length=50)),
+                ("source_id", models.CharField(blank=True, max_length=500, null=True)),
+                ("dedupe_key", models.BinaryField(unique=True)),
+                ("title", models.CharField(max_length=500)),
+                ("description", models.TextField(blank=True, null=True)),
+                (
+                    "severity",
+                    models.CharField(
+                        choices=[
+                            ("informational", "Informational"),
+                            ("low", "Low"),
+                            ("medium", "Medium"),
+                            ("high", "High"),
+                            ("critical", "Critical"),
+                        ],
+                        default="medium",
+                        max_length=13,
+                    ),
+                ),
+                (
+                    "severity_rank",
+                    models.GeneratedField(
+                        db_persist=True,
+                        expression=models.Case(
+                            models.When(severity="informational", then=models.Value(0)),
+                            models.When(severity="low", then=models.Value(1)),
+                            models.When(severity="medium", then=models.Value(2)),
+                            models.When(severity="high", then=models.Value(3)),
+                            models.When(severity="critical", then=models.Value(4)),
+                            default=models.Value(0),
+                        ),
+                        output_field=models.SmallIntegerField(),
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[("new", "New"), ("in_progress", "In progress"), ("resolved", "Resolved")],
+                        default="new",
+                        max_length=11,
+                    ),
+                ),
+                (
+                    "determination",
+                    models.CharField(
+                        choices=[
+                            ("unknown", "Unknown"),
+                            ("malicious", "Malicious"),
+                            ("suspicious", "Suspicious"),
+                            ("benign", "Benign"),
+                        ],
+                        default="unknown",
+                        max_length=10,
+                    ),
+                ),
+                ("source_ip", models.GenericIPAddressField(blank=True, null=True)),
+                ("dest_ip", models.GenericIPAddressField(blank=True, null=True)),
+                ("hostname", models.CharField(blank=True, max_length=255, null=True)),
+                ("username", models.CharField(blank=True, max_length=255, null=True)),
+                ("rule_name", models.CharField(blank=True, max_length=500, null=True)),
+                (
+                    "tags",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=100), blank=True, default=list
+                    ),
+                ),
+                (
+                    "techniques",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=20), blank=True, default=list
+                    ),
+                ),
+                ("iocs", models.JSONField(default=dict)),
+                ("normalized", models.JSONField(default=dict)),
+                ("group_key", models.CharField(blank=True, max_length=255, null=True)),
+                ("vendor_url", models.TextField(blank=True, null=True)),
+                ("correlation_id", models.UUIDField(default=opensoar.ids.uuid7)),
+                ("event_at", models.DateTimeField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("updated_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("resolved_at", models.DateTimeField(blank=True, null=True)),
+                ("resolve_reason", models.TextField(blank=True, null=True)),
+                ("archived_at", models.DateTimeField(blank=True, null=True)),
+                ("version", models.PositiveIntegerField(default=1)),
+                ("timeline_seq", models.PositiveIntegerField(default=0)),
+                (
+                    "assigned_to",
+                    models.ForeignKey(
+                        blank=True,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="alerts",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "partner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="alerts",
+                        to="accounts.partner",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'alert',
-                'verbose_name_plural': 'alerts',
-                'ordering': ['-id'],
+                "verbose_name": "alert",
+                "verbose_name_plural": "alerts",
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='AlertText',
+            name="AlertText",
             fields=[
-                ('id', models.UUIDField(primary_key=True, serialize=False)),
-                ('salt', models.BinaryField()),
-                ('text', models.TextField()),
+                ("id", models.UUIDField(primary_key=True, serialize=False)),
+                ("salt", models.BinaryField()),
+                ("text", models.TextField()),
             ],
             options={
-                'abstract': False,
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='Delivery',
+            name="Delivery",
             fields=[
-                ('id', models.UUIDField(default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('partner_id', models.UUIDField()),
-                ('alert_id', models.UUIDField(null=True)),
-                ('token_id', models.UUIDField(null=True)),
-                ('source', models.CharField(max_length=50)),
-                ('state', models.CharField(choices=[('accepted', 'Accepted'), ('duplicate', 'Duplicate'), ('quarantined', 'Quarantined'), ('replayed', 'Replayed')], default='accepted', max_length=11)),
-                ('reason', models.TextField(blank=True)),
-                ('content_type', models.CharField(blank=True, max_length=100)),
-                ('body', models.BinaryField()),
-                ('received_at', models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("partner_id", models.UUIDField()),
+                ("alert_id", models.UUIDField(null=True)),
+                ("token_id", models.UUIDField(null=True)),
+                ("source", models.CharField(max_length=50)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("accepted", "Accepted"),
+                            ("duplicate", "Duplicate"),
+                            ("quarantined", "Quarantined"),
+                            ("replayed", "Replayed"),
+                        ],
+                        default="accepted",
+                        max_length=11,
+                    ),
+                ),
+                ("reason", models.TextField(blank=True)),
+                ("content_type", models.CharField(blank=True, max_length=100)),
+                ("body", models.BinaryField()),
+                ("received_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
             options={
-                'verbose_name': 'delivery',
-                'verbose_name_plural': 'deliveries',
-                'ordering': ['-id'],
+                "verbose_name": "delivery",
+                "verbose_name_plural": "deliveries",
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='Observable',
+            name="Observable",
             fields=[
-                ('id', models.UUIDField(default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('type', models.CharField(choices=[('ip', 'Ip'), ('domain', 'Domain'), ('hostname', 'Hostname'), ('url', 'Url'), ('email', 'Email'), ('md5', 'Md5'), ('sha1', 'Sha1'), ('sha256', 'Sha256'), ('sha512', 'Sha512'), ('ssdeep', 'Ssdeep'), ('filename', 'Filename'), ('path', 'Path'), ('registry_key', 'Registry Key'), ('username', 'Username'), ('mac', 'Mac'), ('asn', 'Asn'), ('cve', 'Cve'), ('mutex', 'Mutex'), ('user_agent', 'User Agent'), ('process', 'Process'), ('command_line', 'Command Line'), ('crypto_address', 'Crypto Address'), ('file', 'File'), ('other', 'Other')], max_length=20)),
-                ('value', models.TextField()),
-                ('value_hash', models.BinaryField()),
-                ('internal', models.BooleanField(default=False)),
-                ('source', models.CharField(blank=True, max_length=100, null=True)),
-                ('tags', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=100), blank=True, default=list)),
-                ('enrichment_status', models.CharField(choices=[('pending', 'Pending'), ('enriched', 'Enriched')], default='pending', max_length=10)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "type",
+                    models.CharField(
+                        choices=[
+                            ("ip", "Ip"),
+                            ("domain", "Domain"),
+                            ("hostname", "Hostname"),
+                            ("url", "Url"),
+                            ("email", "Email"),
+                            ("md5", "Md5"),
+                            ("sha1", "Sha1"),
+                            ("sha256", "Sha256"),
+                            ("sha512", "Sha512"),
+                            ("ssdeep", "Ssdeep"),
+                            ("filename", "Filename"),
+                            ("path", "Path"),
+                            ("registry_key", "Registry Key"),
+                            ("username", "Username"),
+                            ("mac", "Mac"),
+                            ("asn", "Asn"),
+                            ("cve", "Cve"),
+                            ("mutex", "Mutex"),
+                            ("user_agent", "User Agent"),
+                            ("process", "Process"),
+                            ("command_line", "Command Line"),
+                            ("crypto_address", "Crypto Address"),
+                            ("file", "File"),
+                            ("other", "Other"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                ("value", models.TextField()),
+                ("value_hash", models.BinaryField()),
+                ("internal", models.BooleanField(default=False)),
+                ("source", models.CharField(blank=True, max_length=100, null=True)),
+                (
+                    "tags",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=100), blank=True, default=list
+                    ),
+                ),
+                (
+                    "enrichment_status",
+                    models.CharField(
+                        choices=[("pending", "Pending"), ("enriched", "Enriched")],
+                        default="pending",
+                        max_length=10,
+                    ),
+                ),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
             options={
-                'verbose_name': 'observable',
-                'verbose_name_plural': 'observables',
-                'ordering': ['-id'],
+                "verbose_name": "observable",
+                "verbose_name_plural": "observables",
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='AlertObservable',
+            name="AlertObservable",
             fields=[
-                ('pk', models.CompositePrimaryKey('alert_id', 'observable_id', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('alert', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='alerts.alert')),
-                ('observable', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='alerts.observable')),
-                ('field', models.CharField(blank=True, max_length=200)),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "alert_id",
+                        "observable_id",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "alert",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="alerts.alert",
+                    ),
+                ),
+                (
+                    "observable",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to="alerts.observable"
+                    ),
+                ),
+                ("field", models.CharField(blank=True, max_length=200)),
             ],
         ),
         migrations.CreateModel(
-            name='ObservableEnrichment',
+            name="ObservableEnrichment",
             fields=[
-                ('id', models.UUIDField(default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('source', models.CharField(max_length=100)),
-                ('data', models.JSONField(default=dict)),
-                ('malicious', models.BooleanField(null=True)),
-                ('score', models.FloatField(null=True)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("source", models.CharField(max_length=100)),
+                ("data", models.JSONField(default=dict)),
+                ("malicious", models.BooleanField(null=True)),
+                ("score", models.FloatField(null=True)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
             options={
-                'ordering': ['source'],
+                "ordering": ["source"],
             },
         ),
         migrations.CreateModel(
-            name='AlertCounter',
+            name="AlertCounter",
             fields=[
-                ('alert', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='counter', serialize=False, to='alerts.alert')),
-                ('duplicate_count', models.PositiveIntegerField(default=1)),
-                ('first_seen', models.DateTimeField()),
-                ('last_seen', models.DateTimeField()),
-                ('last_delivery_id', models.UUIDField()),
+                (
+                    "alert",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="counter",
+                        serialize=False,
+                        to="alerts.alert",
+                    ),
+                ),
+                ("duplicate_count", models.PositiveIntegerField(default=1)),
+                ("first_seen", models.DateTimeField()),
+                ("last_seen", models.DateTimeField()),
+                ("last_delivery_id", models.UUIDField()),
             ],
         ),
         migrations.CreateModel(
-            name='AlertEntry',
+            name="AlertEntry",
             fields=[
-                ('id', models.UUIDField(default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('subject_id', models.UUIDField()),
-                ('seq', models.PositiveIntegerField()),
-                ('action', models.CharField(max_length=40)),
-                ('actor_kind', models.CharField(max_length=10)),
-                ('actor_id', models.UUIDField(null=True)),
-                ('actor_name', models.CharField(max_length=150)),
-                ('user_id', models.UUIDField(null=True)),
-                ('occurred_at', models.DateTimeField()),
-                ('recorded_at', models.DateTimeField()),
-                ('payload', models.JSONField(default=dict)),
-                ('mentions', models.JSONField(default=list)),
-                ('supersedes', models.UUIDField(null=True)),
-                ('tombstone', models.BooleanField(default=False)),
-                ('text_digest', models.BinaryField(null=True)),
-                ('digest', models.BinaryField()),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("subject_id", models.UUIDField()),
+                ("seq", models.PositiveIntegerField()),
+                ("action", models.CharField(max_length=40)),
+                ("actor_kind", models.CharField(max_length=10)),
+                ("actor_id", models.UUIDField(null=True)),
+                ("actor_name", models.CharField(max_length=150)),
+                ("user_id", models.UUIDField(null=True)),
+                ("occurred_at", models.DateTimeField()),
+                ("recorded_at", models.DateTimeField()),
+                ("payload", models.JSONField(default=dict)),
+                ("mentions", models.JSONField(default=list)),
+                ("supersedes", models.UUIDField(null=True)),
+                ("tombstone", models.BooleanField(default=False)),
+                ("text_digest", models.BinaryField(null=True)),
+                ("digest", models.BinaryField()),
             ],
             options={
-                'ordering': ['seq'],
-                'abstract': False,
-                'indexes': [models.Index(fields=['subject_id', 'seq'], name='alertentry_subject')],
+                "ordering": ["seq"],
+                "abstract": False,
+                "indexes": [models.Index(fields=["subject_id", "seq"], name="alertentry_subject")],
             },
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='alertentry',
-            trigger=pgtrigger.compiler.Trigger(name='append_only', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;", hash='c1167a4680d5bb8e5204a2b08a00503226975ae4', operation='UPDATE OR DELETE', pgid='pgtrigger_append_only_0e707', table='alerts_alertentry', when='BEFORE')),
+            model_name="alertentry",
+            trigger=pgtrigger.compiler.Trigger(
+                name="append_only",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;",
+                    hash="c1167a4680d5bb8e5204a2b08a00503226975ae4",
+                    operation="UPDATE OR DELETE",
+                    pgid="pgtrigger_append_only_0e707",
+                    table="alerts_alertentry",
+                    when="BEFORE",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='alerttext',
-            trigger=pgtrigger.compiler.Trigger(name='no_update', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update rows from % table', TG_TABLE_NAME;", hash='c212b90031fa2fafea0a9617638be1fe40208a9a', operation='UPDATE', pgid='pgtrigger_no_update_60697', table='alerts_alerttext', when='BEFORE')),
+            model_name="alerttext",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_update",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot update rows from % table', TG_TABLE_NAME;",
+                    hash="c212b90031fa2fafea0a9617638be1fe40208a9a",
+                    operation="UPDATE",
+                    pgid="pgtrigger_no_update_60697",
+                    table="alerts_alerttext",
+                    when="BEFORE",
+                ),
+            ),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(condition=models.Q(('alert_id__isnull', False)), fields=['alert_id', 'id'], name='delivery_alert'),
+            model_name="delivery",
+            index=models.Index(
+                condition=models.Q(("alert_id__isnull", False)),
+                fields=["alert_id", "id"],
+                name="delivery_alert",
+            ),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(condition=models.Q(('state', 'quarantined')), fields=['id'], name='delivery_quarantined'),
+            model_name="delivery",
+            index=models.Index(
+                condition=models.Q(("state", "quarantined")), fields=["id"], name="delivery_quarantined"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='delivery',
-            constraint=models.CheckConstraint(condition=models.Q(('state', 'quarantined'), ('alert_id__isnull', False), _connector='OR'), name='delivery_has_alert_or_reason'),
+            model_name="delivery",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("state", "quarantined"), ("alert_id__isnull", False), _connector="OR"),
+                name="delivery_has_alert_or_reason",
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='delivery',
-            trigger=pgtrigger.compiler.Trigger(name='body_is_kept', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD."body" IS DISTINCT FROM (NEW."body") OR OLD."id" IS DISTINCT FROM (NEW."id") OR OLD."partner_id" IS DISTINCT FROM (NEW."partner_id") OR OLD."received_at" IS DISTINCT FROM (NEW."received_at") OR OLD."source" IS DISTINCT FROM (NEW."source") OR OLD."token_id" IS DISTINCT FROM (NEW."token_id"))', func="RAISE EXCEPTION 'pgtrigger: Cannot update rows from % table', TG_TABLE_NAME;", hash='185c2a38ae0fc39c31ac870fe0832461b001f812', operation='UPDATE', pgid='pgtrigger_body_is_kept_521c3', table='alerts_delivery', when='BEFORE')),
+            model_name="delivery",
+            trigger=pgtrigger.compiler.Trigger(
+                name="body_is_kept",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    condition='WHEN (OLD."body" IS DISTINCT FROM (NEW."body") OR OLD."id" IS DISTINCT FROM (NEW."id") OR OLD."partner_id" IS DISTINCT FROM (NEW."partner_id") OR OLD."received_at" IS DISTINCT FROM (NEW."received_at") OR OLD."source" IS DISTINCT FROM (NEW."source") OR OLD."token_id" IS DISTINCT FROM (NEW."token_id"))',
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot update rows from % table', TG_TABLE_NAME;",
+                    hash="185c2a38ae0fc39c31ac870fe0832461b001f812",
+                    operation="UPDATE",
+                    pgid="pgtrigger_body_is_kept_521c3",
+                    table="alerts_delivery",
+                    when="BEFORE",
+                ),
+            ),
         ),
         migrations.AddField(
-            model_name='observable',
-            name='alerts',
-            field=models.ManyToManyField(related_name='observables', through='alerts.AlertObservable', to='alerts.alert'),
+            model_name="observable",
+            name="alerts",
+            field=models.ManyToManyField(
+                related_name="observables", through="alerts.AlertObservable", to="alerts.alert"
+            ),
         ),
         migrations.AddField(
-            model_name='observable',
-            name='partner',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='observables', to='accounts.partner'),
+            model_name="observable",
+            name="partner",
+            field=models.ForeignKey(
+                db_index=False,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="observables",
+                to="accounts.partner",
+            ),
         ),
         migrations.AddField(
-            model_name='observableenrichment',
-            name='observable',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='enrichments', to='alerts.observable'),
+            model_name="observableenrichment",
+            name="observable",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="enrichments",
+                to="alerts.observable",
+            ),
         ),
         migrations.AddIndex(
-            model_name='alert',
-            index=models.Index(models.F('partner'), models.OrderBy(models.F('severity_rank'), descending=True), models.OrderBy(models.F('id'), descending=True), condition=models.Q(('status', 'resolved'), _negated=True), name='alert_open_queue'),
+            model_name="alert",
+            index=models.Index(
+                models.F("partner"),
+                models.OrderBy(models.F("severity_rank"), descending=True),
+                models.OrderBy(models.F("id"), descending=True),
+                condition=models.Q(("status", "resolved"), _negated=True),
+                name="alert_open_queue",
+            ),
         ),
         migrations.AddIndex(
-            model_name='alert',
-            index=models.Index(condition=models.Q(('assigned_to__isnull', False)), fields=['assigned_to'], name='alert_assigned_to'),
+            model_name="alert",
+            index=models.Index(
+                condition=models.Q(("assigned_to__isnull", False)),
+                fields=["assigned_to"],
+                name="alert_assigned_to",
+            ),
         ),
         migrations.AddIndex(
-            model_name='alert',
-            index=models.Index(models.F('source_ip'), models.OrderBy(models.F('id'), descending=True), condition=models.Q(('source_ip__isnull', False)), name='alert_source_ip'),
+            model_name="alert",
+            index=models.Index(
+                models.F("source_ip"),
+                models.OrderBy(models.F("id"), descending=True),
+                condition=models.Q(("source_ip__isnull", False)),
+                name="alert_source_ip",
+            ),
         ),
         migrations.AddIndex(
-            model_name='alert',
-            index=models.Index(models.F('hostname'), models.OrderBy(models.F('id'), descending=True), condition=models.Q(('hostname__isnull', False)), name='alert_hostname'),
+            model_name="alert",
+            index=models.Index(
+                models.F("hostname"),
+                models.OrderBy(models.F("id"), descending=True),
+                condition=models.Q(("hostname__isnull", False)),
+                name="alert_hostname",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='alert',
-            constraint=models.CheckConstraint(condition=models.Q(('severity__in', ['informational', 'low', 'medium', 'high', 'critical'])), name='alert_severity_known'),
+            model_name="alert",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("severity__in", ["informational", "low", "medium", "high", "critical"])),
+                name="alert_severity_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='alert',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['new', 'in_progress', 'resolved'])), name='alert_status_known'),
+            model_name="alert",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("status__in", ["new", "in_progress", "resolved"])),
+                name="alert_status_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='alert',
-            constraint=models.CheckConstraint(condition=models.Q(('determination__in', ['unknown', 'malicious', 'suspicious', 'benign'])), name='alert_determination_known'),
+            model_name="alert",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("determination__in", ["unknown", "malicious", "suspicious", "benign"])),
+                name="alert_determination_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='alert',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status', 'resolved'), _negated=True), models.Q(('determination', 'unknown'), _negated=True), _connector='OR'), name='alert_resolved_is_determined'),
+            model_name="alert",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("status", "resolved"), _negated=True),
+                    models.Q(("determination", "unknown"), _negated=True),
+                    _connector="OR",
+                ),
+                name="alert_resolved_is_determined",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='alert',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('resolved_at__isnull', False), ('status', 'resolved')), models.Q(models.Q(('status', 'resolved'), _negated=True), ('resolved_at__isnull', True)), _connector='OR'), name='alert_resolved_at_matches_status'),
+            model_name="alert",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("resolved_at__isnull", False), ("status", "resolved")),
+                    models.Q(models.Q(("status", "resolved"), _negated=True), ("resolved_at__isnull", True)),
+                    _connector="OR",
+                ),
+                name="alert_resolved_at_matches_status",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='observable',
-            constraint=models.UniqueConstraint(fields=('partner', 'type', 'value_hash'), name='observable_unique'),
+            model_name="observable",
+            constraint=models.UniqueConstraint(
+                fields=("partner", "type", "value_hash"), name="observable_unique"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='observableenrichment',
-            constraint=models.UniqueConstraint(fields=('observable', 'source'), name='enrichment_unique_source'),
+            model_name="observableenrichment",
+            constraint=models.UniqueConstraint(
+                fields=("observable", "source"), name="enrichment_unique_source"
+            ),
         ),
     ]

@@ -3,21 +3,21 @@
 import django.contrib.postgres.fields
 import django.db.models.deletion
 import django.utils.timezone
-import incidents.models
-import opensoar.ids
 import pgtrigger.compiler
 import pgtrigger.migrations
 from django.conf import settings
 from django.db import migrations, models
 
+import incidents.models
+import opensoar.ids
+
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0001_initial'),
-        ('alerts', '0001_initial'),
+        ("accounts", "0001_initial"),
+        ("alerts", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
@@ -28,196 +28,496 @@ class Migration(migrations.Migration):
             "DROP SEQUENCE incidents_incident_number",
         ),
         migrations.CreateModel(
-            name='Handoff',
+            name="Handoff",
             fields=[
-                ('id', models.UUIDField(default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('entry_id', models.UUIDField()),
-                ('shift', models.CharField(blank=True, max_length=100)),
-                ('open_questions', django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), blank=True, default=list)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('from_user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('to_user', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='handoffs', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("entry_id", models.UUIDField()),
+                ("shift", models.CharField(blank=True, max_length=100)),
+                (
+                    "open_questions",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.TextField(), blank=True, default=list
+                    ),
+                ),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "from_user",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "to_user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="handoffs",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-id'],
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='IncidentText',
+            name="IncidentText",
             fields=[
-                ('id', models.UUIDField(primary_key=True, serialize=False)),
-                ('salt', models.BinaryField()),
-                ('text', models.TextField()),
+                ("id", models.UUIDField(primary_key=True, serialize=False)),
+                ("salt", models.BinaryField()),
+                ("text", models.TextField()),
             ],
             options={
-                'abstract': False,
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='SuggestionDismissal',
+            name="SuggestionDismissal",
             fields=[
-                ('id', models.UUIDField(default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('suggestion_id', models.CharField(max_length=64)),
-                ('seen', django.contrib.postgres.fields.ArrayField(base_field=models.UUIDField(), default=list)),
-                ('reason', models.TextField(blank=True)),
-                ('dismissed_at', models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("suggestion_id", models.CharField(max_length=64)),
+                (
+                    "seen",
+                    django.contrib.postgres.fields.ArrayField(base_field=models.UUIDField(), default=list),
+                ),
+                ("reason", models.TextField(blank=True)),
+                ("dismissed_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
             options={
-                'ordering': ['-id'],
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='HandoffAcknowledgement',
+            name="HandoffAcknowledgement",
             fields=[
-                ('handoff', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, primary_key=True, related_name='acknowledgement', serialize=False, to='incidents.handoff')),
-                ('at', models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "handoff",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        primary_key=True,
+                        related_name="acknowledgement",
+                        serialize=False,
+                        to="incidents.handoff",
+                    ),
+                ),
+                ("at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
         ),
         migrations.CreateModel(
-            name='Incident',
+            name="Incident",
             fields=[
-                ('id', models.UUIDField(default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('number', models.BigIntegerField(db_default=incidents.models.NextNumber(), editable=False, unique=True)),
-                ('title', models.CharField(max_length=500)),
-                ('description', models.TextField(blank=True, null=True)),
-                ('severity', models.CharField(choices=[('informational', 'Informational'), ('low', 'Low'), ('medium', 'Medium'), ('high', 'High'), ('critical', 'Critical')], default='medium', max_length=13)),
-                ('severity_rank', models.GeneratedField(db_persist=True, expression=models.Case(models.When(severity='informational', then=models.Value(0)), models.When(severity='low', then=models.Value(1)), models.When(severity='medium', then=models.Value(2)), models.When(severity='high', then=models.Value(3)), models.When(severity='critical', then=models.Value(4)), default=models.Value(0)), output_field=models.SmallIntegerField())),
-                ('status', models.CharField(choices=[('open', 'Open'), ('investigating', 'Investigating'), ('contained', 'Contained'), ('closed', 'Closed')], default='open', max_length=13)),
-                ('tags', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=100), blank=True, default=list)),
-                ('tlp', models.CharField(choices=[('clear', 'TLP:CLEAR'), ('green', 'TLP:GREEN'), ('amber', 'TLP:AMBER'), ('amber+strict', 'TLP:AMBER+STRICT'), ('red', 'TLP:RED')], default='amber', max_length=12)),
-                ('pap', models.CharField(choices=[('clear', 'PAP:CLEAR'), ('green', 'PAP:GREEN'), ('amber', 'PAP:AMBER'), ('red', 'PAP:RED')], default='amber', max_length=5)),
-                ('techniques', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=20), blank=True, default=list)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('contained_at', models.DateTimeField(blank=True, null=True)),
-                ('closed_at', models.DateTimeField(blank=True, null=True)),
-                ('determination', models.CharField(blank=True, choices=[('malicious', 'Malicious'), ('suspicious', 'Suspicious'), ('benign', 'Benign')], max_length=10, null=True)),
-                ('impact', models.CharField(blank=True, choices=[('none', 'None'), ('limited', 'Limited'), ('significant', 'Significant'), ('severe', 'Severe')], max_length=11, null=True)),
-                ('summary', models.TextField(blank=True, null=True)),
-                ('closed_unassessed', models.BooleanField(default=False)),
-                ('version', models.PositiveIntegerField(default=1)),
-                ('timeline_seq', models.PositiveIntegerField(default=0)),
-                ('assigned_to', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='incidents', to=settings.AUTH_USER_MODEL)),
-                ('partner', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='incidents', to='accounts.partner')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "number",
+                    models.BigIntegerField(
+                        db_default=incidents.models.NextNumber(), editable=False, unique=True
+                    ),
+                ),
+                ("title", models.CharField(max_length=500)),
+                ("description", models.TextField(blank=True, null=True)),
+                (
+                    "severity",
+                    models.CharField(
+                        choices=[
+                            ("informational", "Informational"),
+                            ("low", "Low"),
+                            ("medium", "Medium"),
+                            ("high", "High"),
+                            ("critical", "Critical"),
+                        ],
+                        default="medium",
+                        max_length=13,
+                    ),
+                ),
+                (
+                    "severity_rank",
+                    models.GeneratedField(
+                        db_persist=True,
+                        expression=models.Case(
+                            models.When(severity="informational", then=models.Value(0)),
+                            models.When(severity="low", then=models.Value(1)),
+                            models.When(severity="medium", then=models.Value(2)),
+                            models.When(severity="high", then=models.Value(3)),
+                            models.When(severity="critical", then=models.Value(4)),
+                            default=models.Value(0),
+                        ),
+                        output_field=models.SmallIntegerField(),
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("open", "Open"),
+                            ("investigating", "Investigating"),
+                            ("contained", "Contained"),
+                            ("closed", "Closed"),
+                        ],
+                        default="open",
+                        max_length=13,
+                    ),
+                ),
+                (
+                    "tags",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=100), blank=True, default=list
+                    ),
+                ),
+                (
+                    "tlp",
+                    models.CharField(
+                        choices=[
+                            ("clear", "TLP:CLEAR"),
+                            ("green", "TLP:GREEN"),
+                            ("amber", "TLP:AMBER"),
+                            ("amber+strict", "TLP:AMBER+STRICT"),
+                            ("red", "TLP:RED"),
+                        ],
+                        default="amber",
+                        max_length=12,
+                    ),
+                ),
+                (
+                    "pap",
+                    models.CharField(
+                        choices=[
+                            ("clear", "PAP:CLEAR"),
+                            ("green", "PAP:GREEN"),
+                            ("amber", "PAP:AMBER"),
+                            ("red", "PAP:RED"),
+                        ],
+                        default="amber",
+                        max_length=5,
+                    ),
+                ),
+                (
+                    "techniques",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=20), blank=True, default=list
+                    ),
+                ),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("updated_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("contained_at", models.DateTimeField(blank=True, null=True)),
+                ("closed_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "determination",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("malicious", "Malicious"),
+                            ("suspicious", "Suspicious"),
+                            ("benign", "Benign"),
+                        ],
+                        max_length=10,
+                        null=True,
+                    ),
+                ),
+                (
+                    "impact",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("none", "None"),
+                            ("limited", "Limited"),
+                            ("significant", "Significant"),
+                            ("severe", "Severe"),
+                        ],
+                        max_length=11,
+                        null=True,
+                    ),
+                ),
+                ("summary", models.TextField(blank=True, null=True)),
+                ("closed_unassessed", models.BooleanField(default=False)),
+                ("version", models.PositiveIntegerField(default=1)),
+                ("timeline_seq", models.PositiveIntegerField(default=0)),
+                (
+                    "assigned_to",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="incidents",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "partner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="incidents",
+                        to="accounts.partner",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'incident',
-                'verbose_name_plural': 'incidents',
-                'ordering': ['-id'],
+                "verbose_name": "incident",
+                "verbose_name_plural": "incidents",
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='IncidentAlert',
+            name="IncidentAlert",
             fields=[
-                ('pk', models.CompositePrimaryKey('incident_id', 'alert_id', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('linked_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('alert', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='incident_links', to='alerts.alert')),
-                ('incident', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='links', to='incidents.incident')),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "incident_id",
+                        "alert_id",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("linked_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "alert",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="incident_links",
+                        to="alerts.alert",
+                    ),
+                ),
+                (
+                    "incident",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="links",
+                        to="incidents.incident",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='IncidentObservable',
+            name="IncidentObservable",
             fields=[
-                ('pk', models.CompositePrimaryKey('incident_id', 'observable_id', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('incident', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='incidents.incident')),
-                ('observable', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='alerts.observable')),
-                ('added_at', models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "incident_id",
+                        "observable_id",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "incident",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to="incidents.incident"
+                    ),
+                ),
+                (
+                    "observable",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to="alerts.observable"
+                    ),
+                ),
+                ("added_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
         ),
         migrations.AddField(
-            model_name='handoff',
-            name='incident',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='handoffs', to='incidents.incident'),
+            model_name="handoff",
+            name="incident",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="handoffs", to="incidents.incident"
+            ),
         ),
         migrations.AddField(
-            model_name='incident',
-            name='alerts',
-            field=models.ManyToManyField(related_name='incidents', through='incidents.IncidentAlert', to='alerts.alert'),
+            model_name="incident",
+            name="alerts",
+            field=models.ManyToManyField(
+                related_name="incidents", through="incidents.IncidentAlert", to="alerts.alert"
+            ),
         ),
         migrations.CreateModel(
-            name='IncidentEntry',
+            name="IncidentEntry",
             fields=[
-                ('id', models.UUIDField(default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('subject_id', models.UUIDField()),
-                ('seq', models.PositiveIntegerField()),
-                ('action', models.CharField(max_length=40)),
-                ('actor_kind', models.CharField(max_length=10)),
-                ('actor_id', models.UUIDField(null=True)),
-                ('actor_name', models.CharField(max_length=150)),
-                ('user_id', models.UUIDField(null=True)),
-                ('occurred_at', models.DateTimeField()),
-                ('recorded_at', models.DateTimeField()),
-                ('payload', models.JSONField(default=dict)),
-                ('mentions', models.JSONField(default=list)),
-                ('supersedes', models.UUIDField(null=True)),
-                ('tombstone', models.BooleanField(default=False)),
-                ('text_digest', models.BinaryField(null=True)),
-                ('digest', models.BinaryField()),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("subject_id", models.UUIDField()),
+                ("seq", models.PositiveIntegerField()),
+                ("action", models.CharField(max_length=40)),
+                ("actor_kind", models.CharField(max_length=10)),
+                ("actor_id", models.UUIDField(null=True)),
+                ("actor_name", models.CharField(max_length=150)),
+                ("user_id", models.UUIDField(null=True)),
+                ("occurred_at", models.DateTimeField()),
+                ("recorded_at", models.DateTimeField()),
+                ("payload", models.JSONField(default=dict)),
+                ("mentions", models.JSONField(default=list)),
+                ("supersedes", models.UUIDField(null=True)),
+                ("tombstone", models.BooleanField(default=False)),
+                ("text_digest", models.BinaryField(null=True)),
+                ("digest", models.BinaryField()),
             ],
             options={
-                'ordering': ['seq'],
-                'abstract': False,
-                'indexes': [models.Index(fields=['subject_id', 'seq'], name='incidententry_subject')],
+                "ordering": ["seq"],
+                "abstract": False,
+                "indexes": [models.Index(fields=["subject_id", "seq"], name="incidententry_subject")],
             },
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='incidententry',
-            trigger=pgtrigger.compiler.Trigger(name='append_only', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;", hash='c3fd7dd672895d0807cc5c1469eb5f44f8de66af', operation='UPDATE OR DELETE', pgid='pgtrigger_append_only_a7b85', table='incidents_incidententry', when='BEFORE')),
+            model_name="incidententry",
+            trigger=pgtrigger.compiler.Trigger(
+                name="append_only",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;",
+                    hash="c3fd7dd672895d0807cc5c1469eb5f44f8de66af",
+                    operation="UPDATE OR DELETE",
+                    pgid="pgtrigger_append_only_a7b85",
+                    table="incidents_incidententry",
+                    when="BEFORE",
+                ),
+            ),
         ),
         migrations.AddField(
-            model_name='incident',
-            name='observables',
-            field=models.ManyToManyField(related_name='incidents', through='incidents.IncidentObservable', to='alerts.observable'),
+            model_name="incident",
+            name="observables",
+            field=models.ManyToManyField(
+                related_name="incidents", through="incidents.IncidentObservable", to="alerts.observable"
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='incidenttext',
-            trigger=pgtrigger.compiler.Trigger(name='no_update', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update rows from % table', TG_TABLE_NAME;", hash='f945c40bb77c0f536b6a7d59d5f018c56f3d1fd3', operation='UPDATE', pgid='pgtrigger_no_update_1283e', table='incidents_incidenttext', when='BEFORE')),
+            model_name="incidenttext",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_update",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot update rows from % table', TG_TABLE_NAME;",
+                    hash="f945c40bb77c0f536b6a7d59d5f018c56f3d1fd3",
+                    operation="UPDATE",
+                    pgid="pgtrigger_no_update_1283e",
+                    table="incidents_incidenttext",
+                    when="BEFORE",
+                ),
+            ),
         ),
         migrations.AddField(
-            model_name='suggestiondismissal',
-            name='dismissed_by',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="suggestiondismissal",
+            name="dismissed_by",
+            field=models.ForeignKey(
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to=settings.AUTH_USER_MODEL,
+            ),
         ),
         migrations.AddField(
-            model_name='suggestiondismissal',
-            name='partner',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.partner'),
+            model_name="suggestiondismissal",
+            name="partner",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="+", to="accounts.partner"
+            ),
         ),
         migrations.AddField(
-            model_name='handoffacknowledgement',
-            name='by',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="handoffacknowledgement",
+            name="by",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='handoff',
-            trigger=pgtrigger.compiler.Trigger(name='append_only', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;", hash='f08450e91a5b2135744d920355e099b45d8faea3', operation='UPDATE OR DELETE', pgid='pgtrigger_append_only_49892', table='incidents_handoff', when='BEFORE')),
+            model_name="handoff",
+            trigger=pgtrigger.compiler.Trigger(
+                name="append_only",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;",
+                    hash="f08450e91a5b2135744d920355e099b45d8faea3",
+                    operation="UPDATE OR DELETE",
+                    pgid="pgtrigger_append_only_49892",
+                    table="incidents_handoff",
+                    when="BEFORE",
+                ),
+            ),
         ),
         migrations.AddIndex(
-            model_name='incident',
-            index=models.Index(models.F('partner'), models.OrderBy(models.F('severity_rank'), descending=True), models.OrderBy(models.F('id'), descending=True), condition=models.Q(('status', 'closed'), _negated=True), name='incident_open'),
+            model_name="incident",
+            index=models.Index(
+                models.F("partner"),
+                models.OrderBy(models.F("severity_rank"), descending=True),
+                models.OrderBy(models.F("id"), descending=True),
+                condition=models.Q(("status", "closed"), _negated=True),
+                name="incident_open",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='incident',
-            constraint=models.CheckConstraint(condition=models.Q(('severity__in', ['informational', 'low', 'medium', 'high', 'critical'])), name='incident_severity_known'),
+            model_name="incident",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("severity__in", ["informational", "low", "medium", "high", "critical"])),
+                name="incident_severity_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='incident',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['open', 'investigating', 'contained', 'closed'])), name='incident_status_known'),
+            model_name="incident",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("status__in", ["open", "investigating", "contained", "closed"])),
+                name="incident_status_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='incident',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('closed_at__isnull', False), ('status', 'closed')), models.Q(models.Q(('status', 'closed'), _negated=True), ('closed_at__isnull', True)), _connector='OR'), name='incident_closed_at_matches_status'),
+            model_name="incident",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("closed_at__isnull", False), ("status", "closed")),
+                    models.Q(models.Q(("status", "closed"), _negated=True), ("closed_at__isnull", True)),
+                    _connector="OR",
+                ),
+                name="incident_closed_at_matches_status",
+            ),
         ),
         migrations.AddIndex(
-            model_name='suggestiondismissal',
-            index=models.Index(fields=['suggestion_id', '-id'], name='dismissal_suggestion'),
+            model_name="suggestiondismissal",
+            index=models.Index(fields=["suggestion_id", "-id"], name="dismissal_suggestion"),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='suggestiondismissal',
-            trigger=pgtrigger.compiler.Trigger(name='append_only', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;", hash='919bb7e2abbc0ce5882df381b87fc35bc1df2aff', operation='UPDATE OR DELETE', pgid='pgtrigger_append_only_1382e', table='incidents_suggestiondismissal', when='BEFORE')),
+            model_name="suggestiondismissal",
+            trigger=pgtrigger.compiler.Trigger(
+                name="append_only",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;",
+                    hash="919bb7e2abbc0ce5882df381b87fc35bc1df2aff",
+                    operation="UPDATE OR DELETE",
+                    pgid="pgtrigger_append_only_1382e",
+                    table="incidents_suggestiondismissal",
+                    when="BEFORE",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='handoffacknowledgement',
-            trigger=pgtrigger.compiler.Trigger(name='append_only', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;", hash='ef4dda4d0dae75dfb23ce5a00519140a9c749850', operation='UPDATE OR DELETE', pgid='pgtrigger_append_only_2d6de', table='incidents_handoffacknowledgement', when='BEFORE')),
+            model_name="handoffacknowledgement",
+            trigger=pgtrigger.compiler.Trigger(
+                name="append_only",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;",
+                    hash="ef4dda4d0dae75dfb23ce5a00519140a9c749850",
+                    operation="UPDATE OR DELETE",
+                    pgid="pgtrigger_append_only_2d6de",
+                    table="incidents_handoffacknowledgement",
+                    when="BEFORE",
+                ),
+            ),
         ),
     ]

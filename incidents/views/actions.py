@@ -47,7 +47,9 @@ def act(
         else:
             messages.success(request, done)
             return redirect("incidents:detail", number=number)
-    return render_incident(request, get_incident_for(request.actor, number, UPDATE), bound=form, status=status)
+    return render_incident(
+        request, get_incident_for(request.actor, number, UPDATE), bound=form, status=status
+    )
 
 
 def refuse(form: forms.VerbForm, error: ServiceError) -> None:
@@ -55,8 +57,7 @@ def refuse(form: forms.VerbForm, error: ServiceError) -> None:
     field = getattr(error, "field", None)
     form.add_error(field if field in form.fields else None, error.detail)
     if isinstance(error, Stale):
-        form.data = form.data.copy()
-        form.data["expected_version"] = error.current
+        form.data = {**form.data.dict(), "expected_version": str(error.current)}  # type: ignore[attr-defined]
 
 
 @require_POST
@@ -71,7 +72,9 @@ def assign(request: AuthenticatedRequest, number: int) -> HttpResponse:
 @require_capability(UPDATE)
 def move(request: AuthenticatedRequest, number: int) -> HttpResponse:
     """To another status of work."""
-    return act(request, number, forms.MoveForm, _service(request, services.move_incident), _("Status changed."))
+    return act(
+        request, number, forms.MoveForm, _service(request, services.move_incident), _("Status changed.")
+    )
 
 
 @require_POST
@@ -86,7 +89,9 @@ def severity(request: AuthenticatedRequest, number: int) -> HttpResponse:
 @require_capability(UPDATE)
 def close(request: AuthenticatedRequest, number: int) -> HttpResponse:
     """Close with determination, impact and summary."""
-    return act(request, number, forms.CloseForm, _service(request, services.close_incident), _("Incident closed."))
+    return act(
+        request, number, forms.CloseForm, _service(request, services.close_incident), _("Incident closed.")
+    )
 
 
 @require_POST

@@ -139,7 +139,7 @@ class NewApiKeySerializer(ApiKeySerializer):
     key = serializers.CharField()
 
     class Meta(ApiKeySerializer.Meta):
-        fields = (*ApiKeySerializer.Meta.fields, "key")
+        fields = (*ApiKeySerializer.Meta.fields, "key")  # type: ignore[assignment]
 
 
 class ApiKeyIn(StrictSerializer):
@@ -148,7 +148,7 @@ class ApiKeyIn(StrictSerializer):
         child=serializers.ChoiceField(choices=list(SCOPES)), default=["ingest"], min_length=1, max_length=10
     )
     partner = Text(required=False, allow_null=True, max_length=100)
-    source = Text(required=False, allow_blank=True, default="", max_length=50)
+    source = Text(required=False, allow_blank=True, default="", max_length=50)  # type: ignore[assignment]
     expires_at = serializers.DateTimeField(required=False, allow_null=True)
 
 
@@ -163,7 +163,7 @@ class AuditSerializer(serializers.ModelSerializer[AuditEntry]):
         )  # fmt: skip
 
 
-class AuditFilter(FilterSet):
+class AuditFilter(FilterSet):  # type: ignore[misc]
     action = CharFilter()
     object_kind = CharFilter()
     object_id = CharFilter()
@@ -378,7 +378,7 @@ class ApiKeysView(ApiView):
 
 class ApiKeyView(ApiView):
     capability = "api_keys:manage"
-    http_method_names: ClassVar[list[str]] = ["delete", "options"]
+    http_method_names: ClassVar[list[str]] = ["delete", "options"]  # type: ignore[misc]
 
     @extend_schema(responses=Detail, tags=["api-keys"])
     def delete(self, request: Request, pk: str) -> Response:

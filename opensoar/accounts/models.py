@@ -50,7 +50,9 @@ class Role(models.Model):
 
     id = models.SlugField(_("id"), primary_key=True, max_length=40)
     label = models.CharField(_("label"), max_length=80)
-    capabilities = ArrayField(models.CharField(max_length=40), verbose_name=_("capabilities"), default=list, blank=True)
+    capabilities = ArrayField(
+        models.CharField(max_length=40), verbose_name=_("capabilities"), default=list, blank=True
+    )
     built_in = models.BooleanField(_("built in"), default=False, editable=False)
 
     class Meta:
@@ -143,18 +145,32 @@ class ApiToken(models.Model):
     name = models.CharField(_("name"), max_length=150)
     prefix = models.CharField(_("starts with"), max_length=16, editable=False)
     digest = models.BinaryField(unique=True, editable=False)
-    scopes = ArrayField(models.CharField(max_length=20, choices=[(s, s) for s in SCOPES]), default=list, blank=True)
-    user = models.ForeignKey(User, null=True, blank=True, editable=False, on_delete=models.CASCADE, related_name="tokens")
-    partner = models.ForeignKey(Partner, null=True, blank=True, on_delete=models.PROTECT, verbose_name=_("partner"))
+    scopes = ArrayField(
+        models.CharField(max_length=20, choices=[(s, s) for s in SCOPES]), default=list, blank=True
+    )
+    user = models.ForeignKey(
+        User, null=True, blank=True, editable=False, on_delete=models.CASCADE, related_name="tokens"
+    )
+    partner = models.ForeignKey(
+        Partner, null=True, blank=True, on_delete=models.PROTECT, verbose_name=_("partner")
+    )
     source = models.CharField(
-        _("source"), max_length=50, blank=True, help_text=_("Fixes the source of every alert this token sends.")
+        _("source"),
+        max_length=50,
+        blank=True,
+        help_text=_("Fixes the source of every alert this token sends."),
     )
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
     last_used_at = models.DateTimeField(_("last used"), null=True, blank=True, editable=False)
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     created_by = models.ForeignKey(
-        User, null=True, editable=False, on_delete=models.SET_NULL, related_name="+", verbose_name=_("created by")
+        User,
+        null=True,
+        editable=False,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        verbose_name=_("created by"),
     )
 
     class Meta:
@@ -166,7 +182,8 @@ class ApiToken(models.Model):
                 condition=models.Q(scopes__contained_by=list(SCOPES)), name="apitoken_scopes_known"
             ),
             models.CheckConstraint(
-                condition=~models.Q(kind="session") | models.Q(user__isnull=False), name="apitoken_session_has_user"
+                condition=~models.Q(kind="session") | models.Q(user__isnull=False),
+                name="apitoken_session_has_user",
             ),
         ]
 
@@ -217,7 +234,9 @@ class ProductSettings(models.Model):
 
     id = models.SmallIntegerField(primary_key=True, default=1, editable=False)
     suggestion_days = models.PositiveSmallIntegerField(
-        _("suggestion window (days)"), default=7, help_text=_("How far back suggested incidents look for alerts.")
+        _("suggestion window (days)"),
+        default=7,
+        help_text=_("How far back suggested incidents look for alerts."),
     )
     create_unknown_partners = models.BooleanField(
         _("create unknown partners"), default=True,
@@ -245,5 +264,3 @@ class ProductSettings(models.Model):
     def load(cls) -> ProductSettings:
         """The one row; made by the first migration."""
         return cls.objects.get(pk=1)
-
-

@@ -34,7 +34,7 @@ class ActivitySerializer(serializers.Serializer[Any]):
 class TimelineEventSerializer(ActivitySerializer):
     """Schema of an event on an incident's shared timeline."""
 
-    source = serializers.ChoiceField(choices=["alert", "incident"])
+    source = serializers.ChoiceField(choices=["alert", "incident"])  # type: ignore[assignment]
 
 
 class CommentIn(serializers.Serializer[Any]):

@@ -54,7 +54,7 @@ class ApiView(APIView):
             limit: int = settings.DATA_UPLOAD_MAX_MEMORY_SIZE or 1_048_576
             raw = request.META["wsgi.input"].read(limit + 1)
             request.META["CONTENT_LENGTH"] = str(len(raw))
-            request._stream = io.BytesIO(raw)  # type: ignore[attr-defined]
+            request._stream = io.BytesIO(raw)
         return super().initialize_request(request, *args, **kwargs)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
@@ -78,7 +78,8 @@ class ApiView(APIView):
             raise serializers.ValidationError(
                 {name: [str(message) for message in messages] for name, messages in chosen.errors.items()}
             )
-        return chosen.qs
+        found: QuerySet[Any] = chosen.qs
+        return found
 
     def expected_version(self) -> int | None:
         """The version of ``If-Match``, ``None`` where any will do."""

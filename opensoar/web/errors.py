@@ -44,4 +44,6 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    return error_response(request, 403, gettext("The page was open too long or cookies are off. Reload it and try again."))
+    return error_response(
+        request, 403, gettext("The page was open too long or cookies are off. Reload it and try again.")
+    )

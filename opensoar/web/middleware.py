@@ -37,7 +37,11 @@ class HtmxLoginMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
-        if request.htmx and response.status_code == 302 and response.headers["Location"].startswith(reverse("account_login")):
+        if (
+            request.htmx
+            and response.status_code == 302
+            and response.headers["Location"].startswith(reverse("account_login"))
+        ):
             return HttpResponse(status=401, headers={"HX-Trigger": "login-required"})
         return response
 

@@ -20,7 +20,13 @@ from opensoar.markup import render_markdown
 register = template.Library()
 
 # Colour is never the only sign: the badge carries the word.
-SEVERITY_COLOURS = {"critical": "red", "high": "orange", "medium": "yellow", "low": "azure", "informational": "secondary"}
+SEVERITY_COLOURS = {
+    "critical": "red",
+    "high": "orange",
+    "medium": "yellow",
+    "low": "azure",
+    "informational": "secondary",
+}
 STATE_COLOURS = {
     "new": "blue", "open": "blue", "in_progress": "azure", "investigating": "azure", "contained": "teal",
     "resolved": "secondary", "closed": "secondary",
@@ -61,7 +67,10 @@ def ago(value: datetime | None) -> SafeString | str:
     local = timezone.localtime(value)
     exact = f"{date_format(local, 'Y-m-d H:i:s')} {local.tzname()}"
     return format_html(
-        '<time datetime="{}" title="{}">{}</time>', value.isoformat(), exact, _relative(timezone.now() - value)
+        '<time datetime="{}" title="{}">{}</time>',
+        value.isoformat(),
+        exact,
+        _relative(timezone.now() - value),
     )
 
 

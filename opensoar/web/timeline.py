@@ -28,7 +28,9 @@ def timeline_of(model: type[TimelineEntry], subject: Any, *, limit: int = 200) -
     """The newest ``limit`` entries of ``subject``, newest first, in two queries."""
     entries = list(model._default_manager.filter(subject_id=subject.pk).order_by("-seq")[:limit])
     texts = dict(
-        model.text_model._default_manager.filter(pk__in=[entry.pk for entry in entries]).values_list("pk", "text")
+        model.text_model._default_manager.filter(pk__in=[entry.pk for entry in entries]).values_list(
+            "pk", "text"
+        )
     )
     newest: dict[Any, TimelineEntry] = {}
     for entry in reversed(entries):

@@ -17,7 +17,9 @@ def test_service_resolves_what_can_be_resolved():
     known, unknown, done = make_alert(determination="benign"), make_alert(), make_alert(status="resolved")
     missing = uuid.uuid4()
     result = services.bulk(
-        actor=ada.actor, alert_ids=[known.pk, str(unknown.pk), done.pk, missing, "nonsense", known.pk], action="resolve"
+        actor=ada.actor,
+        alert_ids=[known.pk, str(unknown.pk), done.pk, missing, "nonsense", known.pk],
+        action="resolve",
     )
     assert (result["updated"], result["failed"]) == (1, 3)
     assert result["errors"] == [
@@ -32,7 +34,11 @@ def test_service_resolves_what_can_be_resolved():
 def test_service_resolve_with_a_determination_records_it():
     alert = make_alert()
     services.bulk(
-        actor=make_user().actor, alert_ids=[alert.pk], action="resolve", determination="benign", resolve_reason="noise"
+        actor=make_user().actor,
+        alert_ids=[alert.pk],
+        action="resolve",
+        determination="benign",
+        resolve_reason="noise",
     )
     assert actions(alert) == ["determination_set", "status_change"]
 
@@ -60,7 +66,9 @@ def test_service_claims_and_changes_severity():
 def test_service_unknown_action_and_foreign_alerts():
     ours = make_partner()
     ada, theirs = make_user(partners=[ours]), make_alert(partner=make_partner(), determination="benign")
-    assert services.bulk(actor=ada.actor, alert_ids=[theirs.pk], action="explode")["errors"] == ["Unknown action: explode"]
+    assert services.bulk(actor=ada.actor, alert_ids=[theirs.pk], action="explode")["errors"] == [
+        "Unknown action: explode"
+    ]
     result = services.bulk(actor=ada.actor, alert_ids=[theirs.pk], action="resolve")
     assert result["errors"] == [f"Alert {theirs.pk} not found"]
     assert actions(theirs) == []

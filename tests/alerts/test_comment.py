@@ -24,7 +24,12 @@ def test_service_comments():
 @pytest.mark.django_db
 def test_service_mentions_those_who_may_see_it():
     ours, theirs = make_partner(), make_partner()
-    make_user("Ada", partners=[ours]), make_user("bob"), make_user("eve", partners=[theirs]), make_user("off", is_active=False)
+    (
+        make_user("Ada", partners=[ours]),
+        make_user("bob"),
+        make_user("eve", partners=[theirs]),
+        make_user("off", is_active=False),
+    )
     alert = make_alert(partner=ours)
     entry = services.comment_alert(
         actor=SYSTEM, alert=alert, text="@ada, @Bob. @eve @off @ghost mail@bob.example (@ada)"
@@ -82,7 +87,10 @@ def test_service_only_comments_of_this_alert():
 def test_service_comments_at_once_get_consecutive_numbers(fresh_database):
     alert = make_alert()
     outcomes = at_once(
-        [lambda n=n: services.comment_alert(actor=SYSTEM, alert=alert, text=f"comment {n}") for n in range(12)]
+        [
+            lambda n=n: services.comment_alert(actor=SYSTEM, alert=alert, text=f"comment {n}")
+            for n in range(12)
+        ]
     )
     assert all(isinstance(outcome, AlertEntry) for outcome in outcomes)
     assert [entry.seq for entry in entries(alert)] == list(range(1, 13))

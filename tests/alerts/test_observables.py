@@ -16,7 +16,9 @@ from tests.threads import at_once
 def test_service_adds_canonical_values():
     alert = make_alert()
     added = services.add_observables(
-        actor=SYSTEM, alert=alert, values=[("ipv4", "198.51.100[.]7"), ("hash", "A" * 64), ("ip", "198.51.100.7")]
+        actor=SYSTEM,
+        alert=alert,
+        values=[("ipv4", "198.51.100[.]7"), ("hash", "A" * 64), ("ip", "198.51.100.7")],
     )
     assert [(o.type, o.value) for o in added] == [("ip", "198.51.100.7"), ("sha256", "a" * 64)]
     [entry] = entries(alert)
@@ -29,7 +31,9 @@ def test_service_adds_canonical_values():
 def test_service_repeat_records_only_what_is_new():
     alert = make_alert()
     services.add_observables(actor=SYSTEM, alert=alert, values=[("ip", "10.1.2.3")])
-    both = services.add_observables(actor=SYSTEM, alert=alert, values=[("ip", "10.1.2.3"), ("domain", "evil.com")])
+    both = services.add_observables(
+        actor=SYSTEM, alert=alert, values=[("ip", "10.1.2.3"), ("domain", "evil.com")]
+    )
     assert len(both) == 2
     assert [o["type"] for o in entries(alert)[-1].payload["observables"]] == ["domain"]
     services.add_observables(actor=SYSTEM, alert=alert, values=[("domain", "EVIL.com")])
@@ -37,7 +41,9 @@ def test_service_repeat_records_only_what_is_new():
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("values", [[], [("ip", "999.1.1.1")], [("nonsense", "x")], [("ip", None)], [(None, "x")], [("ip", "")]])
+@pytest.mark.parametrize(
+    "values", [[], [("ip", "999.1.1.1")], [("nonsense", "x")], [("ip", None)], [(None, "x")], [("ip", "")]]
+)
 def test_service_says_what_is_wrong(values):
     alert = make_alert()
     with pytest.raises(Invalid):
@@ -65,7 +71,10 @@ def test_service_creates_or_finds():
     assert first.source == "manual"
     with pytest.raises(Invalid):
         services.create_observable(
-            actor=make_user(partners=[make_partner()]).actor, type="ip", value="203.0.113.9", partner=make_partner()
+            actor=make_user(partners=[make_partner()]).actor,
+            type="ip",
+            value="203.0.113.9",
+            partner=make_partner(),
         )
 
 
@@ -85,7 +94,9 @@ def test_service_upsert_takes_two_statements_for_many(django_assert_num_queries)
 def test_service_upserts_at_once_neither_deadlock_nor_repeat(fresh_database):
     values = [("domain", f"host{n}.example.com", False) for n in range(200)]
     orders = [values, values[::-1], values[100:] + values[:100], values[::2] + values[1::2]] * 2
-    outcomes = at_once([lambda o=order: services.upsert_observables(DEFAULT_PARTNER_ID, o) for order in orders])
+    outcomes = at_once(
+        [lambda o=order: services.upsert_observables(DEFAULT_PARTNER_ID, o) for order in orders]
+    )
     assert [len(outcome) if isinstance(outcome, dict) else outcome for outcome in outcomes] == [200] * 8
     assert Observable.objects.count() == 200
 
@@ -95,7 +106,12 @@ def test_service_enriches_per_source():
     observable = services.create_observable(actor=SYSTEM, type="domain", value="evil.com")
     for score in (10, 90):
         services.add_enrichment(
-            actor=SYSTEM, observable=observable, source="vt", data={"hits": "\x00"}, malicious=True, score=score
+            actor=SYSTEM,
+            observable=observable,
+            source="vt",
+            data={"hits": "\x00"},
+            malicious=True,
+            score=score,
         )
     observable.refresh_from_db()
     assert observable.enrichment_status == "enriched"

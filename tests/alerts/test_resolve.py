@@ -11,7 +11,9 @@ pytestmark = pytest.mark.django_db
 
 def test_service_resolves():
     alert, ada = make_alert(), make_user()
-    done = services.resolve_alert(actor=ada.actor, alert=alert, determination="benign", reason="a scanner of ours")
+    done = services.resolve_alert(
+        actor=ada.actor, alert=alert, determination="benign", reason="a scanner of ours"
+    )
     assert (done.status, done.determination, done.version) == ("resolved", "benign", 2)
     assert done.resolve_reason == "a scanner of ours"
     assert done.resolved_at is not None
@@ -36,7 +38,9 @@ def test_service_repeat_changes_nothing():
 def test_service_another_determination_later_keeps_the_time():
     alert, ada = make_alert(), make_user()
     first = services.resolve_alert(actor=ada.actor, alert=alert, determination="benign")
-    other = services.resolve_alert(actor=ada.actor, alert=alert, determination="malicious", reason="seen again")
+    other = services.resolve_alert(
+        actor=ada.actor, alert=alert, determination="malicious", reason="seen again"
+    )
     assert (other.determination, other.resolved_at) == ("malicious", first.resolved_at)
     assert text_of(entries(alert)[-1]) == "seen again"
 
@@ -64,7 +68,11 @@ def test_service_reopens():
     assert (open_again.status, open_again.resolved_at, open_again.resolve_reason) == ("new", None, None)
     assert open_again.determination == "benign"
     entry = entries(alert)[-1]
-    assert (entry.action, entry.payload["before"], entry.payload["after"]) == ("status_change", "resolved", "new")
+    assert (entry.action, entry.payload["before"], entry.payload["after"]) == (
+        "status_change",
+        "resolved",
+        "new",
+    )
     assert text_of(entry) == "not so benign"
 
 
@@ -88,7 +96,12 @@ def test_service_tells_subscribers(monkeypatch):
     services.resolve_alert(actor=ada.actor, alert=alert, determination="benign")
     services.reopen_alert(actor=ada.actor, alert=alert)
     services.reopen_alert(actor=ada.actor, alert=alert)
-    assert [name for name, _ in heard] == ["alert_updated", "alert_resolved", "alert_updated", "alert_reopened"]
+    assert [name for name, _ in heard] == [
+        "alert_updated",
+        "alert_resolved",
+        "alert_updated",
+        "alert_reopened",
+    ]
     assert heard[0][1] == {"status", "determination", "resolved_at"}
 
 

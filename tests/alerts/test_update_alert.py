@@ -1,12 +1,23 @@
 """Editing an alert: several fields at once, an entry for each that changed."""
 
+import itertools
+
 import pytest
 
 from alerts import services
 from alerts.models import Observable
 from opensoar.accounts.models import AuditEntry, Partner, ProductSettings
 from opensoar.errors import Conflict, Invalid, NotFound, Stale
-from tests.factories import SYSTEM, actions, entries, make_alert, make_incident, make_partner, make_user, text_of
+from tests.factories import (
+    SYSTEM,
+    actions,
+    entries,
+    make_alert,
+    make_incident,
+    make_partner,
+    make_user,
+    text_of,
+)
 from tests.threads import at_once
 
 
@@ -18,12 +29,26 @@ def test_service_changes_several_fields_in_one_version():
         tags=["b", " c ", "c"], assigned_to=ada, detail="looks bad", metadata={"case": 7},
     )  # fmt: skip
     assert changed.version == 2
-    assert (changed.status, changed.severity, changed.determination) == ("in_progress", "critical", "suspicious")
+    assert (changed.status, changed.severity, changed.determination) == (
+        "in_progress",
+        "critical",
+        "suspicious",
+    )
     assert changed.tags == ["b", "c"]
-    assert sorted(actions(alert)) == ["assigned", "determination_set", "severity_change", "status_change", "tags_changed"]
+    assert sorted(actions(alert)) == [
+        "assigned",
+        "determination_set",
+        "severity_change",
+        "status_change",
+        "tags_changed",
+    ]
     by_action = {entry.action: entry for entry in entries(alert)}
     assert text_of(by_action["status_change"]) == "looks bad"
-    assert by_action["severity_change"].payload == {"before": "medium", "after": "critical", "metadata": {"case": 7}}
+    assert by_action["severity_change"].payload == {
+        "before": "medium",
+        "after": "critical",
+        "metadata": {"case": 7},
+    }
     assert by_action["tags_changed"].payload["added"] == ["c"]
     assert by_action["tags_changed"].payload["removed"] == ["a"]
 
@@ -31,7 +56,9 @@ def test_service_changes_several_fields_in_one_version():
 @pytest.mark.django_db
 def test_service_nothing_changed_nothing_recorded():
     alert = make_alert(severity="high")
-    same = services.update_alert(actor=SYSTEM, alert=alert, severity="high", status="new", tags=[], detail="x")
+    same = services.update_alert(
+        actor=SYSTEM, alert=alert, severity="high", status="new", tags=[], detail="x"
+    )
     assert (same.version, actions(alert)) == (1, [])
 
 
@@ -64,7 +91,14 @@ def test_service_cannot_resolve_what_is_undetermined():
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("status", "banana"), ("severity", "mega"), ("determination", "bogus"), ("tags", "a,b"), ("tags", [1]), ("tags", ["x" * 101])],
+    [
+        ("status", "banana"),
+        ("severity", "mega"),
+        ("determination", "bogus"),
+        ("tags", "a,b"),
+        ("tags", [1]),
+        ("tags", ["x" * 101]),
+    ],
 )
 def test_service_validates(field, value):
     alert = make_alert()
@@ -149,7 +183,9 @@ def test_service_of_two_edits_of_one_version_one_is_stale(fresh_database):
     alert = make_alert()
     outcomes = at_once(
         [
-            lambda s=severity: services.update_alert(actor=SYSTEM, alert=alert, severity=s, expected_version=1)
+            lambda s=severity: services.update_alert(
+                actor=SYSTEM, alert=alert, severity=s, expected_version=1
+            )
             for severity in ("low", "high", "critical", "informational")
         ]
     )
@@ -161,7 +197,9 @@ def test_service_waiting_for_a_lock_sees_the_owner_of_now(fresh_database):
     """A joined row would be read as it was before the wait: the second claim would find no name."""
     alert, ada, bob = make_alert(), make_user("ada"), make_user("bob")
     services.assign_alert(actor=SYSTEM, alert=alert, user=bob)
-    outcomes = at_once([lambda u=user: services.assign_alert(actor=SYSTEM, alert=alert, user=u) for user in (ada, bob) * 4])
+    outcomes = at_once(
+        [lambda u=user: services.assign_alert(actor=SYSTEM, alert=alert, user=u) for user in (ada, bob) * 4]
+    )
     assert not [outcome for outcome in outcomes if isinstance(outcome, Exception)]
     history = [(e.payload["before_username"], e.payload["username"]) for e in entries(alert)]
-    assert all(later[0] == earlier[1] for earlier, later in zip(history, history[1:], strict=False))
+    assert all(later[0] == earlier[1] for earlier, later in itertools.pairwise(history))

@@ -4,163 +4,327 @@ import django.contrib.postgres.fields
 import django.db.models.deletion
 import django.db.models.functions.text
 import django.utils.timezone
-import opensoar.ids
 import pgtrigger.compiler
 import pgtrigger.migrations
 from django.conf import settings
 from django.db import migrations, models
 
+import opensoar.ids
+
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='User',
+            name="User",
             fields=[
-                ('password', models.CharField(max_length=128, verbose_name='password')),
-                ('last_login', models.DateTimeField(blank=True, null=True, verbose_name='last login')),
-                ('id', models.UUIDField(default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('username', models.CharField(max_length=150, verbose_name='username')),
-                ('display_name', models.CharField(max_length=150, verbose_name='display name')),
-                ('email', models.EmailField(blank=True, max_length=254, verbose_name='e-mail')),
-                ('is_active', models.BooleanField(default=True, verbose_name='active')),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created')),
+                ("password", models.CharField(max_length=128, verbose_name="password")),
+                ("last_login", models.DateTimeField(blank=True, null=True, verbose_name="last login")),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("username", models.CharField(max_length=150, verbose_name="username")),
+                ("display_name", models.CharField(max_length=150, verbose_name="display name")),
+                ("email", models.EmailField(blank=True, max_length=254, verbose_name="e-mail")),
+                ("is_active", models.BooleanField(default=True, verbose_name="active")),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created")),
             ],
             options={
-                'verbose_name': 'user',
-                'verbose_name_plural': 'users',
-                'ordering': ['username'],
+                "verbose_name": "user",
+                "verbose_name_plural": "users",
+                "ordering": ["username"],
             },
         ),
         migrations.CreateModel(
-            name='AuditEntry',
+            name="AuditEntry",
             fields=[
-                ('id', models.UUIDField(default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('recorded_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('actor_kind', models.CharField(max_length=10)),
-                ('actor_id', models.UUIDField(null=True)),
-                ('actor_name', models.CharField(max_length=150)),
-                ('action', models.CharField(max_length=60)),
-                ('object_kind', models.CharField(blank=True, max_length=40)),
-                ('object_id', models.CharField(blank=True, max_length=64)),
-                ('detail', models.JSONField(default=dict)),
-                ('ip', models.GenericIPAddressField(null=True)),
-                ('digest', models.BinaryField()),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("recorded_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("actor_kind", models.CharField(max_length=10)),
+                ("actor_id", models.UUIDField(null=True)),
+                ("actor_name", models.CharField(max_length=150)),
+                ("action", models.CharField(max_length=60)),
+                ("object_kind", models.CharField(blank=True, max_length=40)),
+                ("object_id", models.CharField(blank=True, max_length=64)),
+                ("detail", models.JSONField(default=dict)),
+                ("ip", models.GenericIPAddressField(null=True)),
+                ("digest", models.BinaryField()),
             ],
             options={
-                'verbose_name': 'audit entry',
-                'verbose_name_plural': 'audit entries',
-                'ordering': ['-id'],
+                "verbose_name": "audit entry",
+                "verbose_name_plural": "audit entries",
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='Partner',
+            name="Partner",
             fields=[
-                ('id', models.UUIDField(default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('slug', models.SlugField(max_length=100, unique=True, verbose_name='slug')),
-                ('name', models.CharField(max_length=200, verbose_name='name')),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("slug", models.SlugField(max_length=100, unique=True, verbose_name="slug")),
+                ("name", models.CharField(max_length=200, verbose_name="name")),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created")),
             ],
             options={
-                'verbose_name': 'partner',
-                'verbose_name_plural': 'partners',
-                'ordering': ['slug'],
+                "verbose_name": "partner",
+                "verbose_name_plural": "partners",
+                "ordering": ["slug"],
             },
         ),
         migrations.CreateModel(
-            name='ProductSettings',
+            name="ProductSettings",
             fields=[
-                ('id', models.SmallIntegerField(default=1, editable=False, primary_key=True, serialize=False)),
-                ('suggestion_days', models.PositiveSmallIntegerField(default=7, help_text='How far back suggested incidents look for alerts.', verbose_name='suggestion window (days)')),
-                ('create_unknown_partners', models.BooleanField(default=True, help_text='An alert that names a partner nobody knows creates it. Off: such alerts are quarantined.', verbose_name='create unknown partners')),
-                ('require_assessment', models.BooleanField(default=False, help_text='Off: the API may close an incident without determination, impact and summary.', verbose_name='require an assessment to close an incident')),
-                ('archive_alerts_after_days', models.PositiveIntegerField(blank=True, help_text='Empty: never.', null=True, verbose_name='archive resolved alerts after (days)')),
-                ('version', models.PositiveIntegerField(default=1, editable=False)),
+                (
+                    "id",
+                    models.SmallIntegerField(default=1, editable=False, primary_key=True, serialize=False),
+                ),
+                (
+                    "suggestion_days",
+                    models.PositiveSmallIntegerField(
+                        default=7,
+                        help_text="How far back suggested incidents look for alerts.",
+                        verbose_name="suggestion window (days)",
+                    ),
+                ),
+                (
+                    "create_unknown_partners",
+                    models.BooleanField(
+                        default=True,
+                        help_text="An alert that names a partner nobody knows creates it. Off: such alerts are quarantined.",
+                        verbose_name="create unknown partners",
+                    ),
+                ),
+                (
+                    "require_assessment",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Off: the API may close an incident without determination, impact and summary.",
+                        verbose_name="require an assessment to close an incident",
+                    ),
+                ),
+                (
+                    "archive_alerts_after_days",
+                    models.PositiveIntegerField(
+                        blank=True,
+                        help_text="Empty: never.",
+                        null=True,
+                        verbose_name="archive resolved alerts after (days)",
+                    ),
+                ),
+                ("version", models.PositiveIntegerField(default=1, editable=False)),
             ],
             options={
-                'verbose_name': 'settings',
-                'verbose_name_plural': 'settings',
+                "verbose_name": "settings",
+                "verbose_name_plural": "settings",
             },
         ),
         migrations.CreateModel(
-            name='Role',
+            name="Role",
             fields=[
-                ('id', models.SlugField(max_length=40, primary_key=True, serialize=False, verbose_name='id')),
-                ('label', models.CharField(max_length=80, verbose_name='label')),
-                ('capabilities', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=40), blank=True, default=list, verbose_name='capabilities')),
-                ('built_in', models.BooleanField(default=False, editable=False, verbose_name='built in')),
+                ("id", models.SlugField(max_length=40, primary_key=True, serialize=False, verbose_name="id")),
+                ("label", models.CharField(max_length=80, verbose_name="label")),
+                (
+                    "capabilities",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=40),
+                        blank=True,
+                        default=list,
+                        verbose_name="capabilities",
+                    ),
+                ),
+                ("built_in", models.BooleanField(default=False, editable=False, verbose_name="built in")),
             ],
             options={
-                'verbose_name': 'role',
-                'verbose_name_plural': 'roles',
-                'ordering': ['label'],
+                "verbose_name": "role",
+                "verbose_name_plural": "roles",
+                "ordering": ["label"],
             },
         ),
         migrations.CreateModel(
-            name='ApiToken',
+            name="ApiToken",
             fields=[
-                ('id', models.UUIDField(default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('kind', models.CharField(choices=[('api', 'API token'), ('session', 'Session')], default='api', editable=False, max_length=10)),
-                ('name', models.CharField(max_length=150, verbose_name='name')),
-                ('prefix', models.CharField(editable=False, max_length=16, verbose_name='starts with')),
-                ('digest', models.BinaryField(unique=True)),
-                ('scopes', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(choices=[('ingest', 'ingest'), ('read', 'read'), ('write', 'write'), ('respond', 'respond'), ('admin', 'admin')], max_length=20), blank=True, default=list)),
-                ('source', models.CharField(blank=True, help_text='Fixes the source of every alert this token sends.', max_length=50, verbose_name='source')),
-                ('expires_at', models.DateTimeField(blank=True, null=True, verbose_name='expires')),
-                ('last_used_at', models.DateTimeField(blank=True, editable=False, null=True, verbose_name='last used')),
-                ('revoked_at', models.DateTimeField(blank=True, editable=False, null=True, verbose_name='revoked')),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created')),
-                ('created_by', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='created by')),
-                ('user', models.ForeignKey(blank=True, editable=False, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='tokens', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("api", "API token"), ("session", "Session")],
+                        default="api",
+                        editable=False,
+                        max_length=10,
+                    ),
+                ),
+                ("name", models.CharField(max_length=150, verbose_name="name")),
+                ("prefix", models.CharField(editable=False, max_length=16, verbose_name="starts with")),
+                ("digest", models.BinaryField(unique=True)),
+                (
+                    "scopes",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(
+                            choices=[
+                                ("ingest", "ingest"),
+                                ("read", "read"),
+                                ("write", "write"),
+                                ("respond", "respond"),
+                                ("admin", "admin"),
+                            ],
+                            max_length=20,
+                        ),
+                        blank=True,
+                        default=list,
+                    ),
+                ),
+                (
+                    "source",
+                    models.CharField(
+                        blank=True,
+                        help_text="Fixes the source of every alert this token sends.",
+                        max_length=50,
+                        verbose_name="source",
+                    ),
+                ),
+                ("expires_at", models.DateTimeField(blank=True, null=True, verbose_name="expires")),
+                (
+                    "last_used_at",
+                    models.DateTimeField(blank=True, editable=False, null=True, verbose_name="last used"),
+                ),
+                (
+                    "revoked_at",
+                    models.DateTimeField(blank=True, editable=False, null=True, verbose_name="revoked"),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created")),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="created by",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        blank=True,
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="tokens",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'token',
-                'verbose_name_plural': 'tokens',
-                'ordering': ['-created_at'],
+                "verbose_name": "token",
+                "verbose_name_plural": "tokens",
+                "ordering": ["-created_at"],
             },
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='auditentry',
-            trigger=pgtrigger.compiler.Trigger(name='append_only', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;", hash='f78d7546cae6abefbfed448b788eab0e8a36f6bf', operation='UPDATE OR DELETE', pgid='pgtrigger_append_only_e6c89', table='accounts_auditentry', when='BEFORE')),
+            model_name="auditentry",
+            trigger=pgtrigger.compiler.Trigger(
+                name="append_only",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;",
+                    hash="f78d7546cae6abefbfed448b788eab0e8a36f6bf",
+                    operation="UPDATE OR DELETE",
+                    pgid="pgtrigger_append_only_e6c89",
+                    table="accounts_auditentry",
+                    when="BEFORE",
+                ),
+            ),
         ),
         migrations.AddField(
-            model_name='apitoken',
-            name='partner',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, to='accounts.partner', verbose_name='partner'),
+            model_name="apitoken",
+            name="partner",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                to="accounts.partner",
+                verbose_name="partner",
+            ),
         ),
         migrations.AddField(
-            model_name='user',
-            name='partners',
-            field=models.ManyToManyField(blank=True, help_text="Whose rows this person sees. Nobody chosen: everybody's.", related_name='users', to='accounts.partner', verbose_name='partners'),
+            model_name="user",
+            name="partners",
+            field=models.ManyToManyField(
+                blank=True,
+                help_text="Whose rows this person sees. Nobody chosen: everybody's.",
+                related_name="users",
+                to="accounts.partner",
+                verbose_name="partners",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='productsettings',
-            constraint=models.CheckConstraint(condition=models.Q(('id', 1)), name='productsettings_one_row'),
+            model_name="productsettings",
+            constraint=models.CheckConstraint(condition=models.Q(("id", 1)), name="productsettings_one_row"),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='productsettings',
-            trigger=pgtrigger.compiler.Trigger(name='keep', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot delete rows from % table', TG_TABLE_NAME;", hash='b813f177fa9de0a54419114c83ca0ba77118912e', operation='DELETE', pgid='pgtrigger_keep_23223', table='accounts_productsettings', when='BEFORE')),
+            model_name="productsettings",
+            trigger=pgtrigger.compiler.Trigger(
+                name="keep",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot delete rows from % table', TG_TABLE_NAME;",
+                    hash="b813f177fa9de0a54419114c83ca0ba77118912e",
+                    operation="DELETE",
+                    pgid="pgtrigger_keep_23223",
+                    table="accounts_productsettings",
+                    when="BEFORE",
+                ),
+            ),
         ),
         migrations.AddField(
-            model_name='user',
-            name='role',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='users', to='accounts.role', verbose_name='role'),
+            model_name="user",
+            name="role",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="users",
+                to="accounts.role",
+                verbose_name="role",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='apitoken',
-            constraint=models.CheckConstraint(condition=models.Q(('scopes__contained_by', ['ingest', 'read', 'write', 'respond', 'admin'])), name='apitoken_scopes_known'),
+            model_name="apitoken",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("scopes__contained_by", ["ingest", "read", "write", "respond", "admin"])),
+                name="apitoken_scopes_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='apitoken',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('kind', 'session'), _negated=True), ('user__isnull', False), _connector='OR'), name='apitoken_session_has_user'),
+            model_name="apitoken",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("kind", "session"), _negated=True), ("user__isnull", False), _connector="OR"
+                ),
+                name="apitoken_session_has_user",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='user',
-            constraint=models.UniqueConstraint(django.db.models.functions.text.Lower('username'), name='user_username_unique'),
+            model_name="user",
+            constraint=models.UniqueConstraint(
+                django.db.models.functions.text.Lower("username"), name="user_username_unique"
+            ),
         ),
     ]

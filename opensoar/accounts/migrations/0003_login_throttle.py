@@ -4,18 +4,17 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0002_first_rows'),
+        ("accounts", "0002_first_rows"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='LoginThrottle',
+            name="LoginThrottle",
             fields=[
-                ('key', models.BinaryField(primary_key=True, serialize=False)),
-                ('attempts', models.PositiveIntegerField(default=0)),
-                ('since', models.DateTimeField()),
+                ("key", models.BinaryField(primary_key=True, serialize=False)),
+                ("attempts", models.PositiveIntegerField(default=0)),
+                ("since", models.DateTimeField()),
             ],
         ),
     ]
