@@ -47,7 +47,7 @@ class Embedded:
         self.children: dict[str, Child] = {}
         user = service_user() if postgres or valkey else None
         self.layout = layout.choose_store(self.data_dir, user, say)
-        sockets = layout.socket_dir(self.layout, user)
+        self.sockets = sockets = layout.socket_dir(self.layout, user)
         self.postgres = (
             Postgres(self.layout, binaries.postgres_bin(user), user, sockets, fast) if postgres else None
         )
@@ -117,6 +117,8 @@ class Embedded:
     def destroy(self) -> None:
         """Stop and delete all data (tests and benchmarks, whose data directories are temporary)."""
         self.stop()
+        if self.sockets.parent != self.layout.store:
+            shutil.rmtree(self.sockets, ignore_errors=True)
         if self.layout.store.parent == SYSTEM_ROOT:
             shutil.rmtree(self.layout.store, ignore_errors=True)
         shutil.rmtree(self.data_dir, ignore_errors=True)
