@@ -36,7 +36,6 @@ class WebhookView(APIView):
         return super().perform_content_negotiation(request, force=True)
 
     @extend_schema(
-        operation_id="webhook",
         summary="Receive alerts",
         description=_DESCRIPTION,
         parameters=[OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER)],

@@ -9,4 +9,5 @@ urlpatterns = [
     path("health", ops.HealthView.as_view(), name="api-health"),
     path("", include("alerts.webhook_urls")),
     path("", include("opensoar.accounts.api_urls")),
+    path("", include("playbooks_engine.api_urls")),
 ]

@@ -116,11 +116,6 @@ class TimelineEntry(models.Model):
         known = {f.name for f in fields(cls)}
         return cls(**{k: v for k, v in self.payload.items() if k in known})
 
-    @property
-    def template_name(self) -> str:
-        """The template that shows this kind."""
-        return f"timeline/{self.action}.html"
-
     def compute_digest(self) -> bytes:
         """SHA-256 over every field that must not change, in one canonical JSON form."""
         return hashlib.sha256(

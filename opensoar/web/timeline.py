@@ -18,11 +18,6 @@ class Shown:
     edited: bool = False
     erased: bool = False
 
-    @property
-    def template_name(self) -> str:
-        """The template that shows it."""
-        return self.entry.template_name
-
 
 def timeline_of(model: type[TimelineEntry], subject: Any, *, limit: int = 200) -> list[Shown]:
     """The newest ``limit`` entries of ``subject``, newest first, in two queries."""

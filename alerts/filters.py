@@ -1,0 +1,57 @@
+"""What the queue can be filtered by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.db.models import Q, QuerySet
+from django.utils.translation import gettext_lazy as _
+from django_filters import CharFilter, ChoiceFilter, FilterSet
+
+from alerts.models import Alert, Severity
+
+OPEN = "open"
+
+
+class AlertFilter(FilterSet):
+    """Status (open where nothing is said), severity, determination, source, owner and words."""
+
+    q = CharFilter(method="by_words", label=_("Search"))
+    status = ChoiceFilter(
+        choices=[(OPEN, _("Open")), *Alert.Status.choices], method="by_status", empty_label=_("Any status")
+    )
+    severity = ChoiceFilter(choices=Severity.choices, empty_label=_("Any severity"))
+    determination = ChoiceFilter(choices=Alert.Determination.choices, empty_label=_("Any determination"))
+    owner = ChoiceFilter(
+        choices=[("me", _("Me")), ("nobody", _("Nobody"))], method="by_owner", empty_label=_("Anybody")
+    )
+    source = CharFilter(lookup_expr="iexact", label=_("Source"))
+
+    class Meta:
+        model = Alert
+        fields: tuple[str, ...] = ()
+
+    def __init__(self, data: Any = None, *args: Any, **kwargs: Any) -> None:
+        super().__init__(data if data else {"status": OPEN}, *args, **kwargs)
+        for field in self.form.fields.values():
+            select = isinstance(field.widget, forms.Select)
+            field.widget.attrs["class"] = "form-select" if select else "form-control"
+
+    def by_status(self, queryset: QuerySet[Alert], name: str, value: str) -> QuerySet[Alert]:
+        """``open`` is everything not resolved."""
+        return queryset.exclude(status="resolved") if value == OPEN else queryset.filter(status=value)
+
+    def by_owner(self, queryset: QuerySet[Alert], name: str, value: str) -> QuerySet[Alert]:
+        """Mine, or nobody's."""
+        if value == "nobody":
+            return queryset.filter(assigned_to__isnull=True)
+        return queryset.filter(assigned_to=self.request.user)
+
+    def by_words(self, queryset: QuerySet[Alert], name: str, value: str) -> QuerySet[Alert]:
+        """Title, rule, host, user, or an observable's exact value."""
+        fields = ("title", "rule_name", "hostname", "username")
+        words = Q()
+        for field in fields:
+            words |= Q(**{f"{field}__icontains": value})
+        return queryset.filter(words | Q(observables__value=value)).distinct()

@@ -1,0 +1,16 @@
+"""REST paths of playbooks and runs."""
+
+from django.urls import path
+
+from playbooks_engine import api
+
+urlpatterns = [
+    path("playbooks", api.PlaybooksView.as_view()),
+    path("playbooks/reload", api.ReloadView.as_view()),
+    path("playbooks/<str:pk>", api.PlaybookView.as_view()),
+    path("playbooks/<str:pk>/run", api.RunPlaybookView.as_view()),
+    path("runs", api.RunsView.as_view()),
+    path("runs/<str:pk>", api.RunView.as_view()),
+    path("runs/<str:pk>/decide", api.DecideView.as_view()),
+    path("alerts/<str:pk>/runs", api.AlertRunsView.as_view()),
+]
