@@ -99,8 +99,9 @@ def _verb(
 @require_capability(UPDATE)
 def claim(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
     """Make it mine, unless somebody else was faster."""
+    alert = get_alert_for(request.actor, pk, UPDATE)
     try:
-        services.claim_alert(actor=request.actor, alert=get_alert_for(request.actor, pk, UPDATE))
+        services.claim_alert(actor=request.actor, alert=alert)
         messages.success(request, _("The alert is yours."))
     except ServiceError as error:
         messages.error(request, error.detail)

@@ -7,7 +7,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework.permissions import AllowAny
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
@@ -63,7 +63,12 @@ class WebhookView(APIView):
         return HttpResponse(answer.body, status=answer.status, headers=dict(answer.headers))
 
 
+@extend_schema_view(post=extend_schema(operation_id="webhook_source"))
+class SourceWebhookView(WebhookView):
+    """The same under the address of one source."""
+
+
 urlpatterns = [
     path("webhooks/alerts", WebhookView.as_view(), name="webhook"),
-    path("webhooks/alerts/<str:source>", WebhookView.as_view(), name="webhook-source"),
+    path("webhooks/alerts/<str:source>", SourceWebhookView.as_view(), name="webhook-source"),
 ]
