@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from incidents.views import actions, pages, suggestions
+from incidents.views import actions, from_alert, pages, suggestions
 
 app_name = "incidents"
 
@@ -10,6 +10,8 @@ urlpatterns = [
     path("", pages.incident_list, name="list"),
     path("suggestions/<slug:suggestion_id>/accept/", suggestions.accept, name="suggestion-accept"),
     path("suggestions/<slug:suggestion_id>/dismiss/", suggestions.dismiss, name="suggestion-dismiss"),
+    path("escalate/<uuid:alert_id>/", from_alert.escalate, name="escalate"),
+    path("link/<uuid:alert_id>/", from_alert.link, name="link-from-alert"),
     path("<int:number>/", pages.detail, name="detail"),
     path("<int:number>/assign/", actions.assign, name="assign"),
     path("<int:number>/move/", actions.move, name="move"),

@@ -1,0 +1,90 @@
+"""The incident workflow as plain form posts, each step with its timeline entry and actor."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from incidents.models import Incident
+from tests.factories import actions, entries, make_alert, make_incident, make_partner, make_user
+
+pytestmark = pytest.mark.django_db
+
+
+def test_the_whole_workflow_by_form_posts(client: Client) -> None:
+    ada, grace = make_user("ada"), make_user("grace")
+    client.force_login(ada)
+    first = make_alert(title="Beacon", severity="critical", source_ip="10.9.9.1")
+    second, third = (make_alert(title=f"More {n}", source_ip="10.9.9.2") for n in range(2))
+    assert client.post(reverse("incidents:escalate", args=[first.pk]), {"mine": "on"}).status_code == 302
+    incident = Incident.objects.get()
+    assert (incident.title, incident.severity, incident.assigned_to) == ("Beacon", "critical", ada)
+
+    def post(name: str, **data: str) -> None:
+        response = client.post(reverse(f"incidents:{name}", args=[incident.number]), data)
+        assert response.status_code == 302, (name, response.content.decode()[-3000:])
+
+    post("link", alert=str(second.pk))
+    post("assign", user=str(grace.pk))
+    post("comment", text="Mailbox search done")
+    post("handoff", to_user=str(grace.pk), text="Over to you", shift="night", open_questions="Who?\nWhen?")
+    post("observables", text="9.9.9.9 evil[.]example d41d8cd98f00b204e9800998ecf8427e")
+    post("move", status="contained")
+    post("close", determination="malicious", impact="limited", summary="Contained in time")
+    assert client.get(reverse("incidents:list")).status_code == 200
+    page = client.get(reverse("incidents:detail", args=[incident.number])).content.decode()
+    for text in ("Mailbox search done", "Over to you", "9.9.9.9", "Contained in time", "Beacon", "More 0"):
+        assert text in page
+    words = actions(incident)
+    expected = ["incident_created", "alert_linked", "comment", "handoff_note", "observable_added", "closed"]
+    assert [word for word in words if word in expected][0] == "incident_created"
+    assert set(expected) <= set(words)
+    assert {entry.actor_name for entry in entries(incident)} == {"ada"}
+    client.force_login(grace)
+    note = incident.handoffs.get()
+    url = reverse("incidents:handoff-acknowledge", args=[incident.number, note.pk])
+    assert client.post(url).status_code == 302
+    assert entries(incident)[-1].actor_name == "grace"
+    assert third.pk
+
+
+def test_a_suggestion_is_accepted_in_one_post(client: Client) -> None:
+    client.force_login(make_user("ada"))
+    for number in range(3):
+        make_alert(title=f"Same {number}", source_ip="203.0.113.77")
+    page = client.get(reverse("incidents:list"))
+    (suggestion,) = [s for s in page.context["suggestions"] if s.entity == "source_ip"]
+    response = client.post(reverse("incidents:suggestion-accept", args=[suggestion.id]))
+    assert response.status_code == 302
+    assert Incident.objects.get().alerts.count() == 3
+    assert client.get(reverse("incidents:list")).context["suggestions"] == []
+
+
+def test_closing_wants_an_assessment_on_the_page(client: Client) -> None:
+    client.force_login(make_user("ada"))
+    incident = make_incident()
+    response = client.post(reverse("incidents:close", args=[incident.number]), {"summary": "x"})
+    assert response.status_code == 422
+    incident.refresh_from_db()
+    assert incident.status == "open"
+
+
+def test_another_partners_incident_does_not_exist(client: Client) -> None:
+    ours, theirs = make_partner(), make_partner()
+    incident = make_incident(partner=theirs, title="Theirs alone")
+    client.force_login(make_user("pat", partners=[ours]))
+    assert "Theirs alone" not in client.get(reverse("incidents:list") + "?status=").content.decode()
+    assert client.get(reverse("incidents:detail", args=[incident.number])).status_code == 404
+    for name in (
+        "assign",
+        "move",
+        "severity",
+        "close",
+        "reopen",
+        "comment",
+        "handoff",
+        "observables",
+        "link",
+    ):
+        assert client.post(reverse(f"incidents:{name}", args=[incident.number])).status_code == 404
