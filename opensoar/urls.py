@@ -1,27 +1,21 @@
 """The composition root of every URL."""
 
-from importlib.util import find_spec
-
 from django.contrib import admin
-from django.urls import URLPattern, URLResolver, include, path
+from django.urls import include, path
 
 handler400 = "opensoar.web.errors.bad_request"
 handler403 = "opensoar.web.errors.permission_denied"
 handler404 = "opensoar.web.errors.not_found"
 handler500 = "opensoar.web.errors.server_error"
 
-urlpatterns: list[URLPattern | URLResolver] = [
+urlpatterns = [
+    path("", include("opensoar.web.urls")),
+    path("", include("opensoar.ops_urls")),
     path("accounts/", include("allauth.account.urls")),
     path("admin/", admin.site.urls),
+    path("alerts/", include("alerts.urls")),
+    path("incidents/", include("incidents.urls")),
+    path("playbooks/", include("playbooks_engine.playbook_urls")),
+    path("runs/", include("playbooks_engine.run_urls")),
+    path("api/v1/", include("opensoar.api_urls")),
 ]
-for prefix, module in [  # until all of them have landed
-    ("", "opensoar.web.urls"),
-    ("", "opensoar.ops_urls"),
-    ("api/v1/", "opensoar.api_urls"),
-    ("alerts/", "alerts.urls"),
-    ("incidents/", "incidents.urls"),
-    ("playbooks/", "playbooks_engine.playbook_urls"),
-    ("runs/", "playbooks_engine.run_urls"),
-]:
-    if find_spec(module):
-        urlpatterns.append(path(prefix, include(module)))

@@ -38,7 +38,7 @@ def test_the_whole_workflow_by_form_posts(client: Client) -> None:
         assert text in page
     words = actions(incident)
     expected = ["incident_created", "alert_linked", "comment", "handoff_note", "observable_added", "closed"]
-    assert [word for word in words if word in expected][0] == "incident_created"
+    assert next(word for word in words if word in expected) == "incident_created"
     assert set(expected) <= set(words)
     assert {entry.actor_name for entry in entries(incident)} == {"ada"}
     client.force_login(grace)

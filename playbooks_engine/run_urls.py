@@ -1,0 +1,12 @@
+"""Pages of runs."""
+
+from django.urls import path
+
+from playbooks_engine import views
+
+app_name = "runs"
+urlpatterns = [
+    path("", views.run_list, name="list"),
+    path("<uuid:pk>/", views.run_detail, name="detail"),
+    path("<uuid:pk>/decide/", views.decide, name="decide"),
+]

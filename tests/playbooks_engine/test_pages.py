@@ -1,0 +1,71 @@
+"""Pages of playbooks and runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from opensoar.accounts.models import DEFAULT_PARTNER_ID
+from playbooks_engine.models import Playbook, PlaybookRun
+from playbooks_engine.services import start_run
+from playbooks_engine.sync import sync_playbooks
+from tests.factories import make_alert, make_partner, make_user
+from tests.playbooks_engine.engines import write
+
+pytestmark = pytest.mark.django_db
+
+SOURCE = """
+from opensoar import playbook
+
+@playbook(trigger="webhook", order=7, description="Looks around")
+async def look(alert): ...
+"""
+
+
+@pytest.fixture
+def playbook(tmp_path: Path) -> Playbook:
+    write(tmp_path, "look", SOURCE)
+    write(tmp_path, "zbroken", "import nothing_of_that_name")
+    sync_playbooks([str(tmp_path)])
+    return Playbook.objects.get()
+
+
+def test_the_list_shows_order_and_broken_files_and_switches(client: Client, playbook: Playbook) -> None:
+    client.force_login(make_user("author", role="playbook_author"))
+    page = client.get(reverse("playbooks:list")).content.decode()
+    assert "Looks around" in page
+    assert "nothing_of_that_name" in page
+    for name, enabled in (("disable", False), ("enable", True)):
+        url = reverse(f"playbooks:{name}", args=[playbook.pk])
+        assert client.get(url).status_code == 405
+        assert client.post(url).status_code == 302
+        playbook.refresh_from_db()
+        assert playbook.enabled is enabled
+
+
+def test_a_run_by_hand_is_queued_and_shown(client: Client, playbook: Playbook) -> None:
+    client.force_login(make_user("ada"))
+    alert = make_alert(title="About this")
+    url = reverse("playbooks:run", args=[playbook.pk])
+    assert client.post(url, {"alert": str(alert.pk), "input": '{"a": 1}'}).status_code == 302
+    run = PlaybookRun.objects.get()
+    assert (run.sequence.alert_id, run.input, run.requested_name) == (alert.pk, '{"a":1}', "ada")
+    assert "About this" in client.get(reverse("runs:detail", args=[run.pk])).content.decode()
+    assert "About this" in client.get(reverse("runs:list")).content.decode()
+    assert "async def look" in client.get(reverse("playbooks:detail", args=[playbook.pk])).content.decode()
+    client.post(url, {"input": "{nonsense"})
+    assert PlaybookRun.objects.count() == 1
+
+
+def test_an_analyst_may_not_switch_and_another_partner_sees_no_run(
+    client: Client, playbook: Playbook
+) -> None:
+    run = start_run(actor=make_user("root", role="admin").actor, playbook=playbook, input={})
+    assert run.sequence.partner_id == DEFAULT_PARTNER_ID
+    client.force_login(make_user("pat", partners=[make_partner()]))
+    assert client.post(reverse("playbooks:disable", args=[playbook.pk])).status_code == 403
+    assert client.get(reverse("runs:detail", args=[run.pk])).status_code == 404
+    assert str(run.pk) not in client.get(reverse("runs:list")).content.decode()
