@@ -3,6 +3,7 @@
 from django.urls import include, path
 
 from opensoar import ops
+from opensoar.api import schema  # noqa: F401  registers; here, since a worker should not load what serves the API
 
 urlpatterns = [
     path("", ops.RootView.as_view(), name="api-root"),

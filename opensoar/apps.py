@@ -10,7 +10,6 @@ class OpensoarConfig(AppConfig):
 
     def ready(self) -> None:
         from opensoar import checks, timeline_kinds  # noqa: F401  both register
-        from opensoar.api import schema  # noqa: F401  registers too
 
 
 class SupervisorConfig(AppConfig):

@@ -16,8 +16,8 @@ django_application = get_wsgi_application()
 
 from alerts import webhooks  # noqa: E402  needs the apps that the line above loads
 
-# What is loaded by now stays: the collector need not look at a hundred thousand objects again and again.
-gc.collect()
+# What is loaded by now stays: the collector need not look at a hundred thousand objects again and again. Without
+# a collection before: it would find next to nothing and take a tenth of the start.
 gc.freeze()
 
 
