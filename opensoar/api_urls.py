@@ -10,5 +10,7 @@ urlpatterns = [
     path("health", ops.HealthView.as_view(), name="api-health"),
     path("", include("alerts.webhook_urls")),
     path("", include("opensoar.accounts.api_urls")),
+    path("", include("alerts.api_urls")),
+    path("", include("incidents.api_urls")),
     path("", include("playbooks_engine.api_urls")),
 ]

@@ -1,0 +1,161 @@
+"""REST: alerts and what is done to them."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.utils.translation import gettext as _
+from django_filters import CharFilter, ChoiceFilter, FilterSet
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from alerts import services
+from alerts.access import get_alert_for
+from alerts.models import Alert, AlertEntry, Delivery, Severity
+from alerts.serializers import AlertPatch, AssignIn, BulkIn, ReasonIn, ResolveIn, show_alert, show_alerts
+from opensoar.api.activities import CommentIn, first_entries, show_activities
+from opensoar.api.base import IF_MATCH, ApiView, tagged
+from opensoar.api.pagination import CURSOR_PARAMETER, PAGE_PARAMETERS, paginate
+
+READ, UPDATE, DELETE = "alerts:read", "alerts:update", "alerts:delete"
+Anything = OpenApiTypes.OBJECT
+
+
+class ApiAlertFilter(FilterSet):
+    """What the list can be narrowed by."""
+
+    status = ChoiceFilter(choices=Alert.Status.choices)
+    severity = ChoiceFilter(choices=Severity.choices)
+    determination = ChoiceFilter(choices=Alert.Determination.choices)
+    source = CharFilter()
+    partner = CharFilter(field_name="partner__slug")
+
+    class Meta:
+        model = Alert
+        fields: tuple[str, ...] = ()
+
+
+class AlertsView(ApiView):
+    capability = READ
+
+    @extend_schema(responses=Anything, parameters=[*PAGE_PARAMETERS, CURSOR_PARAMETER])
+    def get(self, request: Request) -> Response:
+        """Alerts, newest first."""
+        alerts = Alert.objects.visible_to(self.actor).with_related().order_by("-id")
+        return paginate(request, self.filtered(ApiAlertFilter, alerts), "alerts", show_alerts, cursor=True)
+
+
+class AlertView(ApiView):
+    capabilities: ClassVar[dict[str, str]] = {"GET": READ, "PATCH": UPDATE, "DELETE": DELETE}
+
+    @extend_schema(responses=Anything)
+    def get(self, request: Request, pk: str) -> Response:
+        """One alert with what was received."""
+        alert = get_alert_for(self.actor, pk, READ)
+        first = Delivery.objects.visible_to(self.actor).filter(alert_id=alert.pk).order_by("id").first()
+        raw = bytes(first.body).decode("utf-8", "replace") if first else None
+        return tagged(show_alert(alert) | {"normalized": alert.normalized, "raw_payload": raw}, alert.version)
+
+    @extend_schema(request=AlertPatch, responses=Anything, parameters=[IF_MATCH])
+    def patch(self, request: Request, pk: str) -> Response:
+        """Change what is sent."""
+        alert = get_alert_for(self.actor, pk, UPDATE)
+        changes = self.body(AlertPatch)
+        services.update_alert(
+            actor=self.actor, alert=alert, expected_version=self.expected_version(), **changes
+        )
+        return _answer(self, pk)
+
+    @extend_schema(responses=Anything)
+    def delete(self, request: Request, pk: str) -> Response:
+        """Archive it."""
+        services.archive_alert(actor=self.actor, alert=get_alert_for(self.actor, pk, DELETE))
+        return Response({"detail": _("Alert deleted")})
+
+
+def _answer(view: ApiView, pk: str) -> Response:
+    alert = get_alert_for(view.actor, pk, UPDATE)
+    return tagged(show_alert(alert), alert.version)
+
+
+class ClaimView(ApiView):
+    capability = UPDATE
+
+    @extend_schema(request=None, responses=Anything)
+    def post(self, request: Request, pk: str) -> Response:
+        """Make it the caller's."""
+        services.claim_alert(actor=self.actor, alert=get_alert_for(self.actor, pk, UPDATE))
+        return _answer(self, pk)
+
+
+class AssignView(ApiView):
+    capability = UPDATE
+
+    @extend_schema(request=AssignIn, responses=Anything, parameters=[IF_MATCH])
+    def post(self, request: Request, pk: str) -> Response:
+        """Give it to somebody, or to nobody."""
+        alert = get_alert_for(self.actor, pk, UPDATE)
+        owner = self.body(AssignIn)["assigned_to"] or None
+        services.assign_alert(
+            actor=self.actor, alert=alert, user=owner, expected_version=self.expected_version()
+        )
+        return _answer(self, pk)
+
+
+class ResolveView(ApiView):
+    capability = UPDATE
+
+    @extend_schema(request=ResolveIn, responses=Anything, parameters=[IF_MATCH])
+    def post(self, request: Request, pk: str) -> Response:
+        """Resolve with a determination."""
+        alert = get_alert_for(self.actor, pk, UPDATE)
+        services.resolve_alert(
+            actor=self.actor, alert=alert, expected_version=self.expected_version(), **self.body(ResolveIn)
+        )
+        return _answer(self, pk)
+
+
+class ReopenView(ApiView):
+    capability = UPDATE
+
+    @extend_schema(request=ReasonIn, responses=Anything, parameters=[IF_MATCH])
+    def post(self, request: Request, pk: str) -> Response:
+        """Open it again."""
+        alert = get_alert_for(self.actor, pk, UPDATE)
+        services.reopen_alert(
+            actor=self.actor, alert=alert, expected_version=self.expected_version(), **self.body(ReasonIn)
+        )
+        return _answer(self, pk)
+
+
+class BulkView(ApiView):
+    capability = UPDATE
+
+    @extend_schema(request=BulkIn, responses=Anything)
+    def post(self, request: Request) -> Response:
+        """One verb on many alerts."""
+        return Response(services.bulk(actor=self.actor, **self.body(BulkIn)))
+
+
+class AlertActivitiesView(ApiView):
+    capability = READ
+
+    @extend_schema(responses=Anything, parameters=PAGE_PARAMETERS)
+    def get(self, request: Request, pk: str) -> Response:
+        """What happened to it, newest first."""
+        alert = get_alert_for(self.actor, pk, READ)
+        entries = first_entries(AlertEntry, [alert.pk])
+        return paginate(request, entries, "activities", lambda rows: show_activities(rows, "alert"))
+
+
+class AlertCommentsView(ApiView):
+    capability = UPDATE
+
+    @extend_schema(request=CommentIn, responses=Anything)
+    def post(self, request: Request, pk: str) -> Response:
+        """Say something."""
+        alert = get_alert_for(self.actor, pk, UPDATE)
+        entry = services.comment_alert(actor=self.actor, alert=alert, text=self.body(CommentIn)["text"])
+        return Response(show_activities([entry], "alert")[0])
