@@ -19,12 +19,18 @@ class AlertFilter(FilterSet):
 
     q = CharFilter(method="by_words", label=_("Search"))
     status = ChoiceFilter(
-        choices=[(OPEN, _("Open")), *Alert.Status.choices], method="by_status", empty_label=_("Any status")
+        choices=[(OPEN, _("Open")), *Alert.Status.choices],
+        method="by_status",
+        empty_label=_("Any status"),
+        label=_("Status"),
     )
     severity = ChoiceFilter(choices=Severity.choices, empty_label=_("Any severity"))
     determination = ChoiceFilter(choices=Alert.Determination.choices, empty_label=_("Any determination"))
     owner = ChoiceFilter(
-        choices=[("me", _("Me")), ("nobody", _("Nobody"))], method="by_owner", empty_label=_("Anybody")
+        choices=[("me", _("Me")), ("nobody", _("Nobody"))],
+        method="by_owner",
+        empty_label=_("Anybody"),
+        label=_("Owner"),
     )
     source = CharFilter(lookup_expr="iexact", label=_("Source"))
 

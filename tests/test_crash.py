@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,18 @@ def test_everything_killed_at_once_starts_clean_and_finishes_what_was_accepted(
     assert ledger(book).count("done same") == 2
     again = post(running, tags=["crash"], source_id="two")
     assert (again["duplicate"], again["alert_id"]) == (True, alert["alert_id"])
+
+
+def test_fifty_posts_of_one_alert_at_once_are_one_alert_and_its_playbooks_run_once(
+    product: tuple[RunningProduct, Path],
+) -> None:
+    running, book = product
+    with ThreadPoolExecutor(50) as pool:
+        answers = list(pool.map(lambda _: post(running, source_id="same"), range(50)))
+    assert len({answer["alert_id"] for answer in answers}) == 1
+    assert sorted(answer["duplicate"] for answer in answers) == [False] + [True] * 49
+    done = eventually(
+        lambda: (r := runs(running, answers[0]["alert_id"])) and r[0]["status"] == "success" and r
+    )
+    assert len(done) == 1
+    assert ledger(book) == ["afterwards"]
