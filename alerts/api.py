@@ -40,7 +40,9 @@ class ApiAlertFilter(FilterSet):
 class AlertsView(ApiView):
     capability = READ
 
-    @extend_schema(responses=Anything, parameters=[*PAGE_PARAMETERS, CURSOR_PARAMETER])
+    @extend_schema(
+        operation_id="alerts_list", responses=Anything, parameters=[*PAGE_PARAMETERS, CURSOR_PARAMETER]
+    )
     def get(self, request: Request) -> Response:
         """Alerts, newest first."""
         alerts = Alert.objects.visible_to(self.actor).with_related().order_by("-id")

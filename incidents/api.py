@@ -48,7 +48,7 @@ def _answer(view: ApiView, pk: object, status: int = 200) -> Response:
 class IncidentsView(ApiView):
     capabilities: ClassVar[dict[str, str]] = {"GET": READ, "POST": CREATE}
 
-    @extend_schema(responses=Anything, parameters=PAGE_PARAMETERS)
+    @extend_schema(operation_id="incidents_list", responses=Anything, parameters=PAGE_PARAMETERS)
     def get(self, request: Request) -> Response:
         """Incidents, newest first."""
         found = Incident.objects.visible_to(self.actor).with_related().order_by("-id")
