@@ -27,7 +27,7 @@ def encrypt(plaintext: bytes, *, context: str) -> bytes:
     return VERSION + nonce + _cipher().encrypt(nonce, plaintext, context.encode())
 
 
-def decrypt(sealed: bytes, *, context: str) -> bytes:
+def decrypt(sealed: bytes | memoryview, *, context: str) -> bytes:
     """What was encrypted. Raises :class:`SecretsError` for another key, another context, or damaged bytes."""
     sealed = bytes(sealed)  # the database driver hands out memoryviews
     if sealed[:1] != VERSION:
