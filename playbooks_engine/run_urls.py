@@ -8,5 +8,6 @@ app_name = "runs"
 urlpatterns = [
     path("", views.run_list, name="list"),
     path("<uuid:pk>/", views.run_detail, name="detail"),
+    path("<uuid:pk>/live/", views.run_live, name="live"),
     path("<uuid:pk>/decide/", views.decide, name="decide"),
 ]

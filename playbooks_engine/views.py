@@ -19,9 +19,12 @@ from opensoar.typing import AuthenticatedRequest
 from opensoar.web.decorators import require_capability
 from playbooks_engine import pages, services
 from playbooks_engine.access import get_playbook_for, get_run_for
+from playbooks_engine.models import PlaybookRun
 
 READ, MANAGE, EXECUTE = "playbooks:read", "playbooks:manage", "playbooks:execute"
 PAGE_SIZE = 50
+MOVING = {PlaybookRun.State.PENDING, PlaybookRun.State.RUNNING, PlaybookRun.State.WAITING}
+STOP_POLLING = 286  # htmx's own status
 
 
 @require_safe
@@ -87,7 +90,21 @@ def run_list(request: AuthenticatedRequest) -> HttpResponse:
 def run_detail(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
     """One run with every step, while it runs too."""
     shown = get_run_for(request.actor, pk, READ)
-    return render(request, "runs/detail.html", {"run": shown, "rows": [shown], "calls": shown.calls.all()})
+    return render(request, "runs/detail.html", _run_context(shown))
+
+
+@require_safe
+@require_capability(READ)
+def run_live(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
+    """The part of the run page that changes while it runs; when there is nothing to wait for, the page anew."""
+    shown = get_run_for(request.actor, pk, READ)
+    if shown.state not in MOVING:
+        return HttpResponse(status=STOP_POLLING, headers={"HX-Refresh": "true"})
+    return render(request, "runs/detail.html#live", _run_context(shown))
+
+
+def _run_context(run: PlaybookRun) -> dict[str, Any]:
+    return {"run": run, "rows": [run], "steps": pages.steps(run), "moving": run.state in MOVING}
 
 
 @require_POST
@@ -96,7 +113,9 @@ def decide(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
     """Answer a run that needs attention."""
     asked = get_run_for(request.actor, pk, EXECUTE)
     try:
-        services.decide_run(actor=request.actor, run=asked, decision=request.POST.get("decision", ""))
+        value = _json(request.POST.get("value", "").strip())
+        decision = request.POST.get("decision", "")
+        services.decide_run(actor=request.actor, run=asked, decision=decision, value=value)
         messages.success(request, _("Decided."))
     except ServiceError as error:
         messages.error(request, error.detail)

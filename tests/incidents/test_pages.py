@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 from django.urls import reverse
+from pytest_django import DjangoAssertNumQueries
 
 from incidents.models import Incident
 from tests.factories import actions, entries, make_alert, make_incident, make_partner, make_user
@@ -88,3 +89,59 @@ def test_another_partners_incident_does_not_exist(client: Client) -> None:
         "link",
     ):
         assert client.post(reverse(f"incidents:{name}", args=[incident.number])).status_code == 404
+
+
+def test_observables_are_previewed_before_they_are_added(client: Client) -> None:
+    client.force_login(make_user("ada"))
+    incident = make_incident()
+    url = reverse("incidents:observables", args=[incident.number])
+    page = client.post(url, {"text": "see 9.9.9.9", "preview": "1"})
+    assert page.status_code == 200
+    assert [value.value for value in page.context["recognised"]] == ["9.9.9.9"]
+    assert not incident.observables.exists()
+    assert client.post(url, {"text": "nothing here"}).status_code == 422
+
+
+def test_a_stale_form_is_refused_and_can_be_sent_again(client: Client) -> None:
+    client.force_login(make_user("ada"))
+    incident = make_incident(severity="low")
+    url = reverse("incidents:severity", args=[incident.number])
+    assert client.post(url, {"severity": "high", "expected_version": incident.version}).status_code == 302
+    refused = client.post(url, {"severity": "medium", "expected_version": incident.version})
+    assert refused.status_code == 412
+    assert f'value="{incident.version + 1}"' in refused.content.decode()
+    incident.refresh_from_db()
+    assert incident.severity == "high"
+
+
+def test_queries_do_not_grow_with_rows(
+    client: Client, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    client.force_login(make_user("ada"))
+    incident = make_incident(alerts=[make_alert(title=f"A {n}", source_ip="203.0.113.9") for n in range(20)])
+    for n in range(20):
+        make_alert(title=f"B {n}", source_ip="203.0.113.8")
+        make_incident(title=f"I {n}")
+    with django_assert_max_num_queries(25):
+        assert client.get(reverse("incidents:detail", args=[incident.number])).status_code == 200
+    with django_assert_max_num_queries(15):
+        assert client.get(reverse("incidents:list")).status_code == 200
+
+
+def test_verbs_refuse_get_and_viewers(client: Client) -> None:
+    incident = make_incident()
+    client.force_login(make_user("vic", role="viewer"))
+    for name in (
+        "assign",
+        "move",
+        "severity",
+        "close",
+        "reopen",
+        "comment",
+        "handoff",
+        "observables",
+        "link",
+    ):
+        url = reverse(f"incidents:{name}", args=[incident.number])
+        assert (client.get(url).status_code, client.post(url).status_code) == (405, 403)
+    assert client.get(reverse("incidents:detail", args=[incident.number])).status_code == 200

@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
 
 from opensoar.accounts.models import DEFAULT_PARTNER_ID
-from playbooks_engine.models import Playbook, PlaybookRun
+from opensoar.ids import uuid7
+from playbooks_engine.models import ActionResult, CallOutput, Playbook, PlaybookRun
 from playbooks_engine.services import start_run
 from playbooks_engine.sync import sync_playbooks
 from tests.factories import make_alert, make_partner, make_user
@@ -69,3 +72,35 @@ def test_an_analyst_may_not_switch_and_another_partner_sees_no_run(
     assert client.post(reverse("playbooks:disable", args=[playbook.pk])).status_code == 403
     assert client.get(reverse("runs:detail", args=[run.pk])).status_code == 404
     assert str(run.pk) not in client.get(reverse("runs:list")).content.decode()
+
+
+def test_a_run_page_lists_steps_in_few_queries_and_polls_only_while_it_moves(
+    client: Client, playbook: Playbook, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    client.force_login(make_user("ada"))
+    run = start_run(actor=make_user("root", role="admin").actor, playbook=playbook, input={"a": 1})
+    calls = [
+        ActionResult(run=run, key=f"0.{n}", name=f"step{n}", args_digest=b"", input="{}", large=True,
+                     state="success", finished_at=timezone.now(), idempotency_key=uuid7())
+        for n in range(30)
+    ]  # fmt: skip
+    ActionResult.objects.bulk_create(calls)
+    CallOutput.objects.bulk_create(
+        [CallOutput(pk=call.pk, data='{"html": "<b hx-get=/x>"}') for call in calls]
+    )
+    with django_assert_max_num_queries(12):
+        page = client.get(reverse("runs:detail", args=[run.pk])).content.decode()
+    assert page.index("step0") < page.index("step29")
+    assert "<b hx-get" not in page
+    live = reverse("runs:live", args=[run.pk])
+    assert live in page
+    fragment = client.get(live, headers={"HX-Request": "true"})
+    assert fragment.status_code == 200
+    assert b"step29" in fragment.content
+    assert b"<html" not in fragment.content
+    PlaybookRun.objects.filter(pk=run.pk).update(state="cancelled", finished_at=timezone.now())
+    ended = client.get(live, headers={"HX-Request": "true"})
+    assert (ended.status_code, ended.headers["HX-Refresh"]) == (286, "true")
+    assert live not in client.get(reverse("runs:detail", args=[run.pk])).content.decode()
+    client.force_login(make_user("pat", partners=[make_partner()]))
+    assert client.get(live).status_code == 404
