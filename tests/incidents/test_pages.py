@@ -110,6 +110,7 @@ def test_a_stale_form_is_refused_and_can_be_sent_again(client: Client) -> None:
     refused = client.post(url, {"severity": "medium", "expected_version": incident.version})
     assert refused.status_code == 412
     assert f'value="{incident.version + 1}"' in refused.content.decode()
+    assert "Expected version" not in refused.content.decode()
     incident.refresh_from_db()
     assert incident.severity == "high"
 
