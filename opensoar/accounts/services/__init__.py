@@ -1,7 +1,6 @@
 """What can be done to people, tokens and partners. Every door calls these; each leaves an audit entry."""
 
 from opensoar.accounts.services.audit import audit
-from opensoar.accounts.services.login import login, login_failed, login_succeeded, reserve_attempt
 from opensoar.accounts.services.partners import get_or_create_partner, resolve_partner
 from opensoar.accounts.services.people import (
     assignable_user,
@@ -12,6 +11,7 @@ from opensoar.accounts.services.people import (
     set_password,
     update_user,
 )
+from opensoar.accounts.services.signin import login, login_failed, login_succeeded, reserve_attempt
 from opensoar.accounts.services.tokens import (
     actor_for_token,
     authenticate_token,

@@ -18,18 +18,12 @@ class Command(BaseCommand):
         parser.add_argument("--username", default="admin")
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        try:  # a password on the command line would be in every process list
-            user, password = create_admin(
-                username=options["username"], password=os.environ.get("OPENSOAR_ADMIN_PASSWORD")
-            )
+    def handle(self, *args: Any, **o: Any) -> None:
+        given = os.environ.get("OPENSOAR_ADMIN_PASSWORD")  # an argument would stand in every process list
+        try:
+            user, password = create_admin(username=o["username"], password=given)
         except ServiceError as refusal:
             raise CommandError(refusal.detail) from None
-        if options["json"]:
-            self.stdout.write(
-                json.dumps({"username": user.username, "password": password, "created": bool(password)})
-            )
-        elif password is None:
-            self.stdout.write(f"{user.username} exists and keeps its password")
-        else:
-            self.stdout.write(f"Admin {user.username} created. Password (shown once): {password}")
+        said = f"Password (shown once): {password}" if password else "It exists and keeps its password."
+        answer = {"username": user.username, "password": password, "created": password is not None}
+        self.stdout.write(json.dumps(answer) if o["json"] else f"Admin {user.username}. {said}")

@@ -12,26 +12,23 @@ from opensoar.errors import ServiceError
 
 
 class Command(BaseCommand):
-    help = "Create an API token and print it once. Example: manage.py create_token siem --scope ingest --source elastic"
+    help = "Create an API token, shown once. Example: manage.py create_token siem --scope ingest --source elastic"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("name")
-        parser.add_argument(
-            "--scope", action="append", required=True, dest="scopes", help="ingest read write respond admin"
-        )
-        parser.add_argument("--partner", help="slug of the partner it is bound to; default: not bound")
+        parser.add_argument("--scope", action="append", required=True, help="ingest read write respond admin")
+        parser.add_argument("--partner", help="slug of the partner it is bound to")
         parser.add_argument("--source", default="", help="fixes the source of what it sends")
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **o: Any) -> None:
-        actor = Actor.system("create_token")
+        who = Actor.system("create_token")
         try:
-            partner = resolve_partner(o["partner"], actor=actor) if o["partner"] else None
-            token, text = issue_token(
-                actor=actor, name=o["name"], scopes=o["scopes"], partner=partner, source=o["source"]
+            partner = resolve_partner(o["partner"], actor=who) if o["partner"] else None
+            made = issue_token(
+                actor=who, name=o["name"], scopes=o["scope"], partner=partner, source=o["source"]
             )
         except ServiceError as refusal:
             raise CommandError(refusal.detail) from None
-        self.stdout.write(
-            json.dumps({"id": str(token.pk), "token": text}) if o["json"] else f"Token (shown once): {text}"
-        )
+        answer = json.dumps({"id": str(made[0].pk), "token": made[1]})
+        self.stdout.write(answer if o["json"] else f"Token (shown once): {made[1]}")
