@@ -194,10 +194,12 @@ def test_the_death_pipe_reaches_grandchildren_and_gives_them_time_to_let_go(data
 
 
 def test_a_child_that_ignores_its_signal_is_ended_with_its_session(data_dir: Path) -> None:
-    script = "trap '' TERM; (trap '' TERM; sleep 60) & while :; do sleep 1; done"
+    trapped = data_dir / "trapped"
+    script = f"trap '' TERM; (trap '' TERM; sleep 60) & touch {trapped}; while :; do sleep 1; done"
     child = spawn(command(data_dir, "/bin/sh", "-c", script, stop_seconds=0.3), data_dir / "run")
     assert json.loads((data_dir / "run" / "web.pid").read_text())["pid"] == child.ident.pid
     os.kill(child.ident.pid, 0)
+    assert wait_until(trapped.exists, 20)  # a busy machine may signal before the shell has set its trap
     child.stop()
     assert child.exit_code() == -signal.SIGKILL
     assert not list((data_dir / "run").glob("*.pid"))
