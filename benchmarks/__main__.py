@@ -1,0 +1,17 @@
+"""python -m benchmarks [--full] [--json FILE]"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from benchmarks import ingest
+
+parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+parser.add_argument("--full", action="store_true", help="longer runs, three rounds of each")
+parser.add_argument("--json", type=Path, default=Path("benchmark-results.json"), help="where the figures go")
+options = parser.parse_args()
+results = {"ingest": ingest.run(full=options.full)}
+options.json.write_text(json.dumps(results, indent=2) + "\n")
+print(f"figures in {options.json}")
