@@ -56,8 +56,8 @@ class AlertView(ApiView):
     def get(self, request: Request, pk: str) -> Response:
         """One alert with what was received."""
         alert = get_alert_for(self.actor, pk, READ)
-        first = Delivery.objects.visible_to(self.actor).filter(alert_id=alert.pk).order_by("id").first()
-        raw = bytes(first.body).decode("utf-8", "replace") if first else None
+        latest = Delivery.objects.visible_to(self.actor).of_alert(alert.pk).last()
+        raw = latest.payload if latest else None
         return tagged(show_alert(alert) | {"normalized": alert.normalized, "raw_payload": raw}, alert.version)
 
     @extend_schema(request=AlertPatch, responses=Anything, parameters=[IF_MATCH])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pgtrigger
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -10,6 +12,7 @@ from django.db.models import Case, F, Q, Value, When
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from alerts.payloads import parse_body
 from alerts.querysets import AlertQuerySet, DeliveryQuerySet, ObservableQuerySet
 from opensoar.accounts.models import Partner
 from opensoar.ids import uuid7
@@ -199,6 +202,14 @@ class Delivery(models.Model):
 
     def __str__(self) -> str:
         return f"{self.source} {self.received_at:%F %T}"
+
+    @property
+    def payload(self) -> Any:
+        """The body as it was understood, an object; its text where it is none."""
+        found = parse_body(bytes(self.body), self.content_type).items
+        if len(found) == 1 and found[0].payload is not None:
+            return found[0].payload
+        return bytes(self.body).decode(errors="replace")
 
 
 class Observable(models.Model):

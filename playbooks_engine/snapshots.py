@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-import orjson
-
 from alerts.models import Alert, AlertCounter, Delivery
 from incidents.models import Incident
 
@@ -15,22 +13,10 @@ def _iso(moment: datetime | None) -> str | None:
     return moment.isoformat() if moment else None
 
 
-def raw_payload(body: bytes) -> Any:
-    """The delivered body as JSON; text where it is something else."""
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return body.decode(errors="replace")
-
-
 def alert_snapshot(alert: Alert) -> dict[str, Any]:
     """The alert's fields as they are now (``playbooks_engine.alert.FIELDS``)."""
     counter = AlertCounter.objects.filter(pk=alert.pk).first()
-    body = (
-        Delivery.objects.filter(pk=counter.last_delivery_id).values_list("body", flat=True).first()
-        if counter
-        else None
-    )
+    latest = Delivery.objects.filter(pk=counter.last_delivery_id).first() if counter else None
     owner = alert.assigned_to
     return {
         "id": str(alert.pk),
@@ -49,7 +35,7 @@ def alert_snapshot(alert: Alert) -> dict[str, Any]:
         "tags": alert.tags,
         "iocs": alert.iocs,
         "partner": alert.partner.public_slug,
-        "raw_payload": raw_payload(bytes(body)) if body is not None else None,
+        "raw_payload": latest.payload if latest else None,
         "normalized": alert.normalized,
         "duplicate_count": counter.duplicate_count if counter else 1,
         "first_seen": _iso(counter.first_seen if counter else alert.created_at),
