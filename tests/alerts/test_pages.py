@@ -26,6 +26,15 @@ def test_anonymous_people_are_sent_to_the_login(client: Client) -> None:
         assert response.headers["Location"].startswith(reverse("account_login"))
 
 
+def test_the_login_page_keeps_where_one_was_going_and_offers_no_sign_up(client: Client) -> None:
+    page = client.get(reverse("account_login") + "?next=/incidents/").content.decode()
+    assert 'name="next"' in page
+    assert "/incidents/" in page
+    assert "sign up" not in page.lower()
+    wrong = client.post(reverse("account_login"), {"login": "nobody", "password": "wrong"})
+    assert 'role="alert"' in wrong.content.decode()
+
+
 def test_the_login_page_signs_in(client: Client) -> None:
     user = make_user("grace")
     user.set_password("a long enough password")
