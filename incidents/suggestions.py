@@ -15,7 +15,6 @@ from uuid import UUID
 
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from alerts.models import SEVERITY_RANK, Alert
@@ -25,6 +24,7 @@ from incidents.models import Incident, IncidentAlert, SuggestionDismissal
 from incidents.services.common import lock_incident
 from incidents.services.links import link_alerts
 from incidents.services.opening import open_incident
+from opensoar import clock
 from opensoar.accounts.models import Partner, ProductSettings, User
 from opensoar.actors import Actor
 from opensoar.errors import Conflict, NotFound
@@ -165,6 +165,7 @@ def dismiss_suggestion(*, actor: Actor, suggestion_id: str, reason: str = "") ->
         seen=suggestion.alert_ids,
         reason=limited_text(reason, field="reason"),
         dismissed_by_id=actor.user_id,
+        dismissed_at=clock.now(),
     )
     dismissal.save(force_insert=True)
     return dismissal
@@ -172,7 +173,7 @@ def dismiss_suggestion(*, actor: Actor, suggestion_id: str, reason: str = "") ->
 
 def _candidates(actor: Actor) -> AlertQuerySet:
     """Open alerts of the window that are in no incident."""
-    since = timezone.now() - timedelta(days=ProductSettings.load().suggestion_days)
+    since = clock.now() - timedelta(days=ProductSettings.load().suggestion_days)
     linked = Exists(IncidentAlert.objects.filter(alert=OuterRef("pk")))
     return Alert.objects.visible_to(actor).open().filter(~linked, created_at__gte=since)
 

@@ -6,10 +6,9 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Final
 
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from opensoar import timeline
+from opensoar import clock, timeline
 from opensoar.actors import Actor
 from opensoar.errors import Stale
 from opensoar.timeline import Draft, Kind, TimelineEntry
@@ -65,7 +64,7 @@ class Edit:
         """
         if not self.changed and not self.drafts:
             return []
-        self.subject.updated_at = timezone.now()
+        self.subject.updated_at = clock.now()
         fields = {*self.changed, "updated_at"}
         if versioned:
             self.subject.version += 1

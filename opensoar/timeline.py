@@ -17,8 +17,8 @@ from uuid import UUID
 import orjson
 import pgtrigger
 from django.db import models, transaction
-from django.utils import timezone
 
+from opensoar import clock
 from opensoar.actors import Actor
 from opensoar.ids import uuid7
 
@@ -147,7 +147,7 @@ def record_many[E: TimelineEntry](model: type[E], drafts: list[tuple[Any, Draft]
         return []
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError("timeline.record needs the transaction of the change it records")
-    now = timezone.now()
+    now = clock.now()
     entries: list[E] = []
     texts: list[TimelineText] = []
     for subject, draft in drafts:

@@ -10,10 +10,9 @@ from typing import Any
 import orjson
 from django.db import transaction
 from django.db.models import F
-from django.utils import timezone
 
 from alerts.models import Alert, AlertEntry
-from opensoar import timeline
+from opensoar import clock, timeline
 from opensoar.actors import Actor
 from playbooks_engine import loader
 from playbooks_engine.codec import encode_arguments
@@ -67,7 +66,7 @@ def next_job(claim: Claim, versions: Mapping[str, uuid.UUID]) -> Job | None:
         open_runs = [run for run in runs if not run.is_final]
         if not open_runs:
             Sequence.objects.filter(pk=sequence.pk).update(
-                state=Sequence.State.DONE, claimed_by=None, finished_at=timezone.now()
+                state=Sequence.State.DONE, claimed_by=None, finished_at=clock.now()
             )
             return None
         run = open_runs[0]
@@ -98,7 +97,7 @@ def _start(
     run.source_id = versions[run.playbook.name]
     run.subject = encode_arguments(subject) if subject is not None else None
     run.state = PlaybookRun.State.RUNNING
-    run.started_at = timezone.now()
+    run.started_at = clock.now()
     run.save(update_fields=["source", "subject", "state", "started_at"])
     if alert is not None:
         kind = PlaybookStarted(

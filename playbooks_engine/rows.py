@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
 
+from opensoar import clock
 from opensoar.ids import uuid7
 from playbooks_engine.codec import LARGE, digest
 from playbooks_engine.journal import Claim
@@ -82,7 +83,7 @@ class NewCall:
 
 def utcnow() -> datetime:
     """Now, aware."""
-    return datetime.now(UTC)
+    return clock.now()
 
 
 def attempt(claim: Claim, run_id: UUID, call_id: UUID, number: int) -> tuple[UUID, Statement]:

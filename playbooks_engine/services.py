@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from alerts.models import Alert, AlertEntry
 from incidents.models import Incident
-from opensoar import timeline
+from opensoar import clock, timeline
 from opensoar.accounts.models import DEFAULT_PARTNER_ID
 from opensoar.accounts.services import audit
 from opensoar.actors import Actor
@@ -66,6 +66,7 @@ def start_run(
             correlation_id=alert.correlation_id if alert else uuid7(),
             priority=playbook.priority,
             total=1,
+            created_at=clock.now(),
         )
         run = PlaybookRun.objects.create(
             sequence=sequence,
@@ -75,6 +76,7 @@ def start_run(
             requested_kind=actor.kind,
             requested_by=actor.id,
             requested_name=actor.name,
+            created_at=clock.now(),
         )
         transaction.on_commit(bell.ring, robust=True)
     return run
@@ -173,7 +175,7 @@ def _cancel(run: PlaybookRun) -> None:
     PlaybookRun.objects.filter(pk=run.pk).update(
         state=PlaybookRun.State.CANCELLED,
         question=None,
-        finished_at=timezone.now(),
+        finished_at=clock.now(),
         error=_("Cancelled by a person."),
     )
 
@@ -182,7 +184,7 @@ def _answer_call(call_id: str, decision: str, value: Any) -> None:
     if decision != "done":
         ActionResult.objects.filter(pk=call_id).update(decision=decision)
         return
-    now = timezone.now()
+    now = clock.now()
     ActionResult.objects.filter(pk=call_id).update(
         state=ActionResult.State.SUCCESS, output=_encoded(value) or "null", finished_at=now, decision=decision
     )

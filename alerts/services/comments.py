@@ -6,12 +6,11 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from alerts.models import Alert, AlertEntry
 from alerts.services.locks import lock_alert
-from opensoar import timeline
+from opensoar import clock, timeline
 from opensoar.access import parse_id
 from opensoar.accounts.services import mentioned_in
 from opensoar.actors import Actor
@@ -75,7 +74,7 @@ def supersede_comment[E: TimelineEntry](
 
 
 def _record[E: TimelineEntry](entries: type[E], subject: Any, draft: Draft) -> E:
-    subject.updated_at = timezone.now()
+    subject.updated_at = clock.now()
     subject.save(update_fields=["updated_at"])  # no new version: nobody's edit can collide with a comment
     return timeline.record(entries, subject, draft)[0]
 

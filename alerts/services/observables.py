@@ -8,13 +8,12 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from alerts import iocs
 from alerts.models import Alert, AlertEntry, AlertObservable, Observable, ObservableEnrichment
 from alerts.services.locks import lock_alert
-from opensoar import timeline
+from opensoar import clock, timeline
 from opensoar.accounts.models import Partner
 from opensoar.accounts.services import resolve_partner
 from opensoar.actors import Actor
@@ -52,6 +51,7 @@ def upsert_observables(
                 value_hash=digest,
                 internal=internal,
                 source=source,
+                created_at=clock.now(),
             )
             for kind, digest, value, internal in rows
         ],
@@ -107,7 +107,7 @@ def add_observables(
     added = [row for row in rows if row.pk not in known]
     if added:
         AlertObservable.objects.bulk_create([AlertObservable(alert=alert, observable=row) for row in added])
-        alert.updated_at = timezone.now()
+        alert.updated_at = clock.now()
         alert.save(update_fields=["updated_at"])
         timeline.record(AlertEntry, alert, added_draft(actor, added))
     return rows
@@ -158,7 +158,7 @@ def add_enrichment(
             "data": clean_json(data),
             "malicious": malicious,
             "score": score,
-            "created_at": timezone.now(),
+            "created_at": clock.now(),
         },
     )
     return _set_enriched(observable, Observable.EnrichmentStatus.ENRICHED)

@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from alerts import events
@@ -15,6 +14,7 @@ from alerts.models import Alert, AlertEntry, Severity
 from alerts.services.locks import lock_alert
 from alerts.services.observables import move_observables
 from alerts.timeline_kinds import Archived, Claimed, PartnerChanged
+from opensoar import clock
 from opensoar.accounts.models import Partner, User
 from opensoar.accounts.services import assignable_user, resolve_partner
 from opensoar.actors import Actor
@@ -180,7 +180,7 @@ def reopen_alert(
 def archive_alert(*, actor: Actor, alert: Alert) -> Alert:
     """Delete it: out of sight at once, kept with its timeline until retention ends."""
     edit = _begin(actor, alert)
-    edit.set(archived_at=timezone.now())
+    edit.set(archived_at=clock.now())
     edit.note(Archived())
     return _finish(edit, was=edit.subject.status)
 
@@ -195,7 +195,7 @@ def _set_status(edit: Edit, status: str) -> None:
             _("Cannot resolve an alert with determination 'unknown'. Set a determination first."),
             field="determination",
         )
-    edit.set(status=status, resolved_at=timezone.now() if status == RESOLVED else None)
+    edit.set(status=status, resolved_at=clock.now() if status == RESOLVED else None)
     if before == RESOLVED:
         edit.set(resolve_reason=None)
     edit.note(StatusChange(before=before, after=status, metadata=edit.metadata))

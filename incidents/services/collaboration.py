@@ -13,6 +13,7 @@ from alerts.services.comments import record_comment, supersede_comment
 from incidents.models import Handoff, HandoffAcknowledgement, Incident, IncidentEntry
 from incidents.services.common import begin, finish, lock_incident
 from incidents.timeline_kinds import HandoffAcknowledged, HandoffNote
+from opensoar import clock
 from opensoar.accounts.models import User
 from opensoar.accounts.services import assignable_user, mentioned_in
 from opensoar.actors import Actor
@@ -65,7 +66,7 @@ def hand_off(
     shift = limited_text(shift, field="shift", limit=100)
     handoff = Handoff(
         id=uuid7(), incident=edit.subject, from_user_id=actor.user_id, to_user=receiver, shift=shift,
-        open_questions=list(questions),
+        open_questions=list(questions), created_at=clock.now(),
     )  # fmt: skip
     kind = HandoffNote(
         handoff_id=str(handoff.pk), to_user_id=str(receiver.pk), to_username=receiver.username, shift=shift,
@@ -85,7 +86,7 @@ def acknowledge_handoff(*, actor: Actor, handoff: Handoff) -> Handoff:
         raise NotAllowed(_("Only %(name)s can acknowledge this handoff") % {"name": handoff.to_user.username})
     edit = begin(actor, handoff.incident)
     done, created = HandoffAcknowledgement.objects.get_or_create(
-        handoff=handoff, defaults={"by_id": actor.user_id}
+        handoff=handoff, defaults={"by_id": actor.user_id, "at": clock.now()}
     )
     if created:
         edit.note(HandoffAcknowledged(handoff_id=str(handoff.pk), entry_id=str(handoff.entry_id)))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from django.db import transaction
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from incidents.models import Incident, can_move
 from incidents.services.common import begin, finish
 from incidents.timeline_kinds import Closed, Reopened
+from opensoar import clock
 from opensoar.accounts.models import ProductSettings
 from opensoar.actors import Actor
 from opensoar.edits import Edit
@@ -95,7 +95,7 @@ def set_worked_status(edit: Edit, status: str) -> None:
     if not can_move(incident, status):
         message = _("An incident that is %(before)s cannot become %(after)s")
         raise Invalid(message % {"before": before, "after": status}, field="status")
-    edit.set(status=status, contained_at=timezone.now() if status == CONTAINED else None)
+    edit.set(status=status, contained_at=clock.now() if status == CONTAINED else None)
     edit.note(StatusChange(before=before, after=status))
 
 
@@ -112,7 +112,7 @@ def set_closed(edit: Edit, *, determination: str | None, impact: str | None, sum
         if any(getattr(incident, name) != value for name, value in values.items()):
             raise Conflict(_("%(reference)s is closed with another assessment") % {"reference": incident})
         return
-    edit.set(status=CLOSED, closed_at=incident.closed_at or timezone.now(), closed_unassessed=False, **values)
+    edit.set(status=CLOSED, closed_at=incident.closed_at or clock.now(), closed_unassessed=False, **values)
     kind = Closed(before=before, determination=values["determination"], impact=values["impact"])
     edit.note(kind, text=values["summary"])
 
@@ -127,7 +127,7 @@ def set_closed_unassessed(edit: Edit) -> None:
             _("Closing an incident needs a determination, an impact and a summary"), field="determination"
         )
     before = incident.status
-    edit.set(status=CLOSED, closed_at=timezone.now(), closed_unassessed=True)
+    edit.set(status=CLOSED, closed_at=clock.now(), closed_unassessed=True)
     edit.note(Closed(before=before, assessed=False))
 
 

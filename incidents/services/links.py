@@ -14,7 +14,7 @@ from alerts.timeline_kinds import IncidentLinked, IncidentUnlinked
 from incidents.models import Incident, IncidentAlert, IncidentObservable
 from incidents.services.common import begin, finish
 from incidents.timeline_kinds import AlertLinked, AlertUnlinked
-from opensoar import timeline
+from opensoar import clock, timeline
 from opensoar.actors import Actor
 from opensoar.edits import Edit
 from opensoar.errors import Conflict, Invalid, NotFound
@@ -63,7 +63,10 @@ def put_alerts(edit: Edit, alerts: Iterable[Alert]) -> list[Alert]:
         IncidentAlert.objects.filter(incident=incident, alert__in=locked).values_list("alert_id", flat=True)
     )
     new = [alert for alert in locked if alert.pk not in known]
-    IncidentAlert.objects.bulk_create([IncidentAlert(incident=incident, alert=alert) for alert in new])
+    now = clock.now()
+    IncidentAlert.objects.bulk_create(
+        [IncidentAlert(incident=incident, alert=alert, linked_at=now) for alert in new]
+    )
     linked = IncidentLinked(incident_id=str(incident.pk), number=incident.number)
     for alert in new:
         kind = AlertLinked(alert_id=str(alert.pk), severity=alert.severity, source=alert.source)
@@ -85,7 +88,10 @@ def add_observables(
     known = set(links.values_list("observable_id", flat=True))
     added = [row for row in rows if row.pk not in known]
     if added:
-        links.bulk_create([IncidentObservable(incident=edit.subject, observable=row) for row in added])
+        now = clock.now()
+        links.bulk_create(
+            [IncidentObservable(incident=edit.subject, observable=row, added_at=now) for row in added]
+        )
         edit.drafts.append(added_draft(actor, added))
         _finish_links(edit)
     return rows

@@ -14,6 +14,7 @@ from incidents.models import Incident, IncidentEntry
 from incidents.services.editing import set_owner
 from incidents.services.links import put_alerts
 from incidents.timeline_kinds import IncidentCreated
+from opensoar import clock
 from opensoar.accounts.models import DEFAULT_PARTNER_ID, Partner, User
 from opensoar.accounts.services import resolve_partner
 from opensoar.actors import Actor
@@ -50,6 +51,7 @@ def open_incident(
         tags=tag_list(tags),
         tlp=choice(tlp or Incident.Tlp.AMBER, Incident.Tlp.values, field="tlp"),
         pap=choice(pap or Incident.Pap.AMBER, Incident.Pap.values, field="pap"),
+        created_at=clock.now(),
     )
     incident.save(force_insert=True)
     edit = Edit(subject=incident, actor=actor, entries=IncidentEntry)

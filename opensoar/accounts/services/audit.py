@@ -6,8 +6,8 @@ import hashlib
 from typing import Any
 
 import orjson
-from django.utils import timezone
 
+from opensoar import clock
 from opensoar.accounts.models import AuditEntry
 from opensoar.actors import Actor
 from opensoar.text import clean, clean_json
@@ -24,7 +24,7 @@ def audit(
 ) -> AuditEntry:
     """Append one entry. ``detail`` is JSON and must hold no secret; ``ip`` is the client's address as text."""
     entry = AuditEntry(
-        recorded_at=timezone.now(),
+        recorded_at=clock.now(),
         actor_kind=actor.kind,
         actor_id=actor.id,
         actor_name=clean(actor.name)[:150],
