@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import re
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django.conf import settings
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
-from django_filters import FilterSet
+from django_filters import FilterSet, UUIDFilter
 from drf_spectacular.utils import OpenApiParameter, inline_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -90,6 +91,18 @@ class ApiView(APIView):
         if match is None:
             raise Invalid(_("If-Match takes the version of the object, as in its ETag"), field="If-Match")
         return int(match[1])
+
+
+def query_parameters(filters: type[FilterSet]) -> list[OpenApiParameter]:
+    """The schema of what :meth:`ApiView.filtered` takes."""
+    return [
+        OpenApiParameter(
+            name,
+            UUID if isinstance(one, UUIDFilter) else str,
+            enum=[value for value, _label in one.extra["choices"]] if "choices" in one.extra else None,
+        )
+        for name, one in filters.base_filters.items()
+    ]
 
 
 def tagged(data: Any, version: int, status: int = 200) -> Response:

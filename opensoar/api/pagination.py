@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -70,8 +71,9 @@ def paginate(
     return Response({name: show(rows[:limit]), "total": total, "next": more})
 
 
+@cache
 def envelope(name: str, item: type[serializers.BaseSerializer[Any]], *, cursor: bool = False) -> Any:
-    """The schema of a list."""
+    """The schema of a list. The same one for the same arguments, since a schema's names are unique."""
     fields: dict[str, Any] = {name: item(many=True), "total": serializers.IntegerField()}
     if cursor:
         fields["next"] = serializers.UUIDField(required=False, allow_null=True)
