@@ -1,13 +1,164 @@
-"""The public shapes of alerts, and the bodies that their paths take."""
+"""The public shapes of alerts and observables, and the bodies that their paths take.
+
+An answer's serializer is its schema; the ``show_`` function beside it makes the answer, which is several times faster
+than DRF's own way. The API's tests hold every answer against its schema.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from django.db.models import prefetch_related_objects
+from django.utils.translation import gettext as _
 from rest_framework import serializers
 
-from alerts.models import Alert
-from opensoar.api.fields import StrictSerializer, Text, tags
+from alerts.iocs import parse_text
+from alerts.models import Alert, Observable, Severity
+from alerts.services.observables import TypedValue
+from opensoar.api.fields import Flag, Object, StrictSerializer, Text, tags
+from opensoar.errors import Invalid
+
+
+class AlertSerializer(serializers.Serializer[Any]):
+    """One detection."""
+
+    id = serializers.UUIDField()
+    source = serializers.CharField()  # type: ignore[assignment]
+    source_id = serializers.CharField(allow_null=True)
+    title = serializers.CharField()
+    description = serializers.CharField(allow_null=True)
+    severity = serializers.ChoiceField(Severity.choices)
+    status = serializers.ChoiceField(Alert.Status.choices)
+    source_ip = serializers.CharField(allow_null=True)
+    dest_ip = serializers.CharField(allow_null=True)
+    hostname = serializers.CharField(allow_null=True)
+    username = serializers.CharField(allow_null=True)
+    rule_name = serializers.CharField(allow_null=True)
+    iocs = serializers.DictField(child=serializers.ListField(child=serializers.CharField()))
+    tags = serializers.ListField(child=serializers.CharField())
+    partner = serializers.CharField(
+        allow_null=True, help_text="null: the partner that every installation has"
+    )
+    determination = serializers.ChoiceField(Alert.Determination.choices)
+    assigned_to = serializers.UUIDField(allow_null=True)
+    assigned_username = serializers.CharField(allow_null=True)
+    duplicate_count = serializers.IntegerField(help_text="how often it was delivered")
+    correlation_id = serializers.UUIDField()
+    resolved_at = serializers.DateTimeField(allow_null=True)
+    resolve_reason = serializers.CharField(allow_null=True)
+    version = serializers.IntegerField(help_text="the ETag")
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+
+
+class AlertDetailSerializer(AlertSerializer):
+    """One detection, with the latest body that was received for it."""
+
+    normalized = serializers.DictField()
+    raw_payload = serializers.JSONField(allow_null=True, help_text="text where it is no JSON object")
+
+
+class BulkSerializer(serializers.Serializer[Any]):
+    """How it went; one sentence per alert that failed."""
+
+    updated = serializers.IntegerField()
+    failed = serializers.IntegerField()
+    errors = serializers.ListField(child=serializers.CharField())  # type: ignore[assignment]
+
+
+class AlertSerializer(serializers.Serializer[Any]):
+    """Schema of :func:`show_alert`."""
+
+    id = serializers.UUIDField()
+    source = serializers.CharField()  # type: ignore[assignment]  # a field of that name, as the public API has it
+    source_id = serializers.CharField(allow_null=True)
+    title = serializers.CharField()
+    description = serializers.CharField(allow_null=True)
+    severity = serializers.ChoiceField(Severity.choices)
+    status = serializers.ChoiceField(Alert.Status.choices)
+    source_ip = serializers.CharField(allow_null=True)
+    dest_ip = serializers.CharField(allow_null=True)
+    hostname = serializers.CharField(allow_null=True)
+    username = serializers.CharField(allow_null=True)
+    rule_name = serializers.CharField(allow_null=True)
+    iocs = serializers.DictField(allow_null=True)
+    tags = serializers.ListField(child=serializers.CharField())
+    partner = serializers.CharField(allow_null=True)
+    determination = serializers.ChoiceField(Alert.Determination.choices)
+    assigned_to = serializers.UUIDField(allow_null=True)
+    assigned_username = serializers.CharField(allow_null=True)
+    duplicate_count = serializers.IntegerField()
+    correlation_id = serializers.UUIDField()
+    resolved_at = serializers.DateTimeField(allow_null=True)
+    resolve_reason = serializers.CharField(allow_null=True)
+    version = serializers.IntegerField()
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+
+
+class EnrichmentSerializer(serializers.Serializer[Any]):
+    """What one source says about an observable."""
+
+    source = serializers.CharField()  # type: ignore[assignment]
+    data = serializers.DictField()  # type: ignore[assignment]
+    malicious = serializers.BooleanField(allow_null=True)
+    score = serializers.FloatField(allow_null=True)
+
+
+class ObservableSerializer(serializers.Serializer[Any]):
+    """Schema of :func:`show_observables`."""
+
+    id = serializers.UUIDField()
+    type = serializers.ChoiceField(Observable.Type.choices)
+    value = serializers.CharField()
+    source = serializers.CharField(allow_null=True)  # type: ignore[assignment]
+    internal = serializers.BooleanField()
+    enrichment_status = serializers.ChoiceField(Observable.EnrichmentStatus.choices)
+    enrichments = EnrichmentSerializer(many=True)
+    tags = serializers.ListField(child=serializers.CharField())
+    created_at = serializers.DateTimeField()
+
+
+class EnrichmentSerializer(serializers.Serializer[Any]):
+    """What one source says about an observable."""
+
+    source = serializers.CharField()  # type: ignore[assignment]
+    data = serializers.DictField()  # type: ignore[assignment]
+    malicious = serializers.BooleanField(allow_null=True)
+    score = serializers.FloatField(allow_null=True)
+
+
+class ObservableSerializer(serializers.Serializer[Any]):
+    """A typed value, one per partner, with what is known about it."""
+
+    id = serializers.UUIDField()
+    type = serializers.ChoiceField(Observable.Type.choices)
+    value = serializers.CharField()
+    source = serializers.CharField(allow_null=True)  # type: ignore[assignment]
+    partner = serializers.CharField(allow_null=True)
+    internal = serializers.BooleanField(help_text="an address or name of one's own network")
+    enrichment_status = serializers.ChoiceField(Observable.EnrichmentStatus.choices)
+    enrichments = EnrichmentSerializer(many=True)
+    tags = serializers.ListField(child=serializers.CharField())
+    created_at = serializers.DateTimeField()
+
+
+class ParsedObservableSerializer(serializers.Serializer[Any]):
+    """What a text mentions, before it is kept."""
+
+    type = serializers.ChoiceField(Observable.Type.choices)
+    value = serializers.CharField()
+    internal = serializers.BooleanField()
+
+
+class RemovedSerializer(serializers.Serializer[Any]):
+    """What was forgotten."""
+
+    observable_id = serializers.UUIDField()
+    source = serializers.CharField()  # type: ignore[assignment]
+    cache_cleared = serializers.IntegerField(help_text="always 1")
+    records_removed = serializers.IntegerField()
 
 
 class AlertPatch(StrictSerializer):
@@ -20,6 +171,7 @@ class AlertPatch(StrictSerializer):
     tags = tags(required=False)
     partner = Text(required=False, allow_null=True)
     assigned_to = Text(required=False, allow_null=True, allow_blank=True)
+    detail = Text(required=False, help_text="why; stands on the timeline")
 
 
 class AssignIn(StrictSerializer):
@@ -49,10 +201,58 @@ class BulkIn(serializers.Serializer[Any]):
     determination = Text(required=False, allow_null=True)
     resolve_reason = Text(required=False, allow_null=True)
     severity = Text(required=False, allow_null=True)
+    assigned_to = Text(required=False, allow_null=True, allow_blank=True)
+
+
+class TypedValueIn(StrictSerializer):
+    """A value and what it is; aliases (``ipv4``, ``hash``) and defanged forms are understood."""
+
+    type = Text(max_length=100)
+    value = Text()
+
+
+class ObservablesIn(StrictSerializer):
+    """One (``type`` and ``value``), several (``observables``), or whatever a ``text`` mentions."""
+
+    type = Text(required=False, max_length=100)
+    value = Text(required=False)
+    observables = TypedValueIn(many=True, required=False)
+    text = Text(required=False)
+    source = Text(required=False, allow_null=True, allow_blank=True, max_length=100)  # type: ignore[assignment]
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        ways = [{"type", "value"} & attrs.keys(), {"observables"} & attrs.keys(), {"text"} & attrs.keys()]
+        if sum(map(bool, ways)) != 1 or len(ways[0]) == 1:
+            raise serializers.ValidationError(_("Give type and value, or observables, or text"))
+        return attrs
+
+
+class ObservableIn(TypedValueIn):
+    """An observable, and what it is put on."""
+
+    source = Text(required=False, allow_null=True, allow_blank=True, max_length=100)  # type: ignore[assignment]
+    partner = Text(required=False, allow_null=True, allow_blank=True, max_length=200)
+    alert_id = Text(required=False, allow_null=True, max_length=100)
+    incident_id = Text(required=False, allow_null=True, max_length=100)
+
+
+class ParseIn(StrictSerializer):
+    """Pasted text."""
+
+    text = Text()
+
+
+class EnrichmentIn(StrictSerializer):
+    """What a source says; it replaces what the source said before."""
+
+    source = Text(max_length=100)  # type: ignore[assignment]
+    data = Object()  # type: ignore[assignment]
+    malicious = Flag(required=False, allow_null=True, default=False)
+    score = serializers.FloatField(required=False, allow_null=True)
 
 
 def show_alert(alert: Alert) -> dict[str, Any]:
-    """The public Alert shape, and what is ours."""
+    """The public Alert shape, and what is ours; wants ``with_related``."""
     owner = alert.assigned_to
     counter = getattr(alert, "counter", None)
     return {
@@ -87,3 +287,64 @@ def show_alert(alert: Alert) -> dict[str, Any]:
 def show_alerts(rows: list[Alert]) -> list[dict[str, Any]]:
     """Many alerts."""
     return [show_alert(alert) for alert in rows]
+
+
+def show_observables(rows: Iterable[Observable]) -> list[dict[str, Any]]:
+    """The public Observable shape, and what is ours; wants ``enrichments`` prefetched."""
+    return [
+        {
+            "id": str(row.pk),
+            "type": row.type,
+            "value": row.value,
+            "source": row.source,
+            "internal": row.internal,
+            "enrichment_status": row.enrichment_status,
+            "enrichments": [
+                {"source": one.source, "data": one.data, "malicious": one.malicious, "score": one.score}
+                for one in row.enrichments.all()
+            ],
+            "tags": row.tags,
+            "created_at": row.created_at,
+        }
+        for row in rows
+    ]
+
+
+def typed_values(body: dict[str, Any]) -> list[TypedValue]:
+    """What the body of :class:`ObservablesIn` names, in whichever of its three ways."""
+    if "text" in body:
+        if found := parse_text(body["text"]):
+            return [(value.type, value.value) for value in found]
+        raise Invalid(_("Nothing in this text looks like an observable."), field="text")
+    return [(item["type"], item["value"]) for item in body.get("observables", [body])]
+
+
+def show_observables(rows: Iterable[Observable]) -> list[dict[str, Any]]:
+    """Observables with their enrichments: two queries at most, however many, none if they were fetched before."""
+    rows = list(rows)
+    prefetch_related_objects(rows, "enrichments", "partner")
+    return [_observable(row) for row in rows]
+
+
+def show_added(rows: Iterable[Observable], body: dict[str, Any]) -> Any:
+    """The answer to :class:`ObservablesIn`: the one observable, or the list of several."""
+    shown = show_observables(rows)
+    return shown[0] if "value" in body else {"observables": shown, "total": len(shown)}
+
+
+def _observable(row: Observable) -> dict[str, Any]:
+    return {
+        "id": str(row.pk),
+        "type": row.type,
+        "value": row.value,
+        "source": row.source,
+        "partner": row.partner.public_slug,
+        "internal": row.internal,
+        "enrichment_status": row.enrichment_status,
+        "enrichments": [
+            {"source": e.source, "data": e.data, "malicious": e.malicious, "score": e.score}
+            for e in row.enrichments.all()
+        ],
+        "tags": row.tags,
+        "created_at": row.created_at,
+    }
