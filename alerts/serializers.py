@@ -67,59 +67,6 @@ class BulkSerializer(serializers.Serializer[Any]):
     errors = serializers.ListField(child=serializers.CharField())  # type: ignore[assignment]
 
 
-class AlertSerializer(serializers.Serializer[Any]):
-    """Schema of :func:`show_alert`."""
-
-    id = serializers.UUIDField()
-    source = serializers.CharField()  # type: ignore[assignment]  # a field of that name, as the public API has it
-    source_id = serializers.CharField(allow_null=True)
-    title = serializers.CharField()
-    description = serializers.CharField(allow_null=True)
-    severity = serializers.ChoiceField(Severity.choices)
-    status = serializers.ChoiceField(Alert.Status.choices)
-    source_ip = serializers.CharField(allow_null=True)
-    dest_ip = serializers.CharField(allow_null=True)
-    hostname = serializers.CharField(allow_null=True)
-    username = serializers.CharField(allow_null=True)
-    rule_name = serializers.CharField(allow_null=True)
-    iocs = serializers.DictField(allow_null=True)
-    tags = serializers.ListField(child=serializers.CharField())
-    partner = serializers.CharField(allow_null=True)
-    determination = serializers.ChoiceField(Alert.Determination.choices)
-    assigned_to = serializers.UUIDField(allow_null=True)
-    assigned_username = serializers.CharField(allow_null=True)
-    duplicate_count = serializers.IntegerField()
-    correlation_id = serializers.UUIDField()
-    resolved_at = serializers.DateTimeField(allow_null=True)
-    resolve_reason = serializers.CharField(allow_null=True)
-    version = serializers.IntegerField()
-    created_at = serializers.DateTimeField()
-    updated_at = serializers.DateTimeField()
-
-
-class EnrichmentSerializer(serializers.Serializer[Any]):
-    """What one source says about an observable."""
-
-    source = serializers.CharField()  # type: ignore[assignment]
-    data = serializers.DictField()  # type: ignore[assignment]
-    malicious = serializers.BooleanField(allow_null=True)
-    score = serializers.FloatField(allow_null=True)
-
-
-class ObservableSerializer(serializers.Serializer[Any]):
-    """Schema of :func:`show_observables`."""
-
-    id = serializers.UUIDField()
-    type = serializers.ChoiceField(Observable.Type.choices)
-    value = serializers.CharField()
-    source = serializers.CharField(allow_null=True)  # type: ignore[assignment]
-    internal = serializers.BooleanField()
-    enrichment_status = serializers.ChoiceField(Observable.EnrichmentStatus.choices)
-    enrichments = EnrichmentSerializer(many=True)
-    tags = serializers.ListField(child=serializers.CharField())
-    created_at = serializers.DateTimeField()
-
-
 class EnrichmentSerializer(serializers.Serializer[Any]):
     """What one source says about an observable."""
 
@@ -287,27 +234,6 @@ def show_alert(alert: Alert) -> dict[str, Any]:
 def show_alerts(rows: list[Alert]) -> list[dict[str, Any]]:
     """Many alerts."""
     return [show_alert(alert) for alert in rows]
-
-
-def show_observables(rows: Iterable[Observable]) -> list[dict[str, Any]]:
-    """The public Observable shape, and what is ours; wants ``enrichments`` prefetched."""
-    return [
-        {
-            "id": str(row.pk),
-            "type": row.type,
-            "value": row.value,
-            "source": row.source,
-            "internal": row.internal,
-            "enrichment_status": row.enrichment_status,
-            "enrichments": [
-                {"source": one.source, "data": one.data, "malicious": one.malicious, "score": one.score}
-                for one in row.enrichments.all()
-            ],
-            "tags": row.tags,
-            "created_at": row.created_at,
-        }
-        for row in rows
-    ]
 
 
 def typed_values(body: dict[str, Any]) -> list[TypedValue]:
