@@ -2,22 +2,25 @@
 
 from django.urls import path
 
-from incidents import api
+from incidents import api, api_suggestions, api_timeline
 
 urlpatterns = [
     path("alerts/<str:pk>/incidents", api.AlertIncidentsView.as_view()),
     path("incidents", api.IncidentsView.as_view()),
-    path("incidents/suggestions", api.SuggestionsView.as_view()),
+    path("incidents/suggestions", api_suggestions.SuggestionsView.as_view()),
     path("incidents/<str:pk>", api.IncidentView.as_view()),
     path("incidents/<str:pk>/assign", api.AssignView.as_view()),
     path("incidents/<str:pk>/close", api.CloseView.as_view()),
     path("incidents/<str:pk>/reopen", api.ReopenView.as_view()),
     path("incidents/<str:pk>/alerts", api.IncidentAlertsView.as_view()),
     path("incidents/<str:pk>/alerts/<str:alert_id>", api.IncidentAlertView.as_view()),
-    path("incidents/<str:pk>/activities", api.IncidentActivitiesView.as_view()),
-    path("incidents/<str:pk>/comments", api.IncidentCommentsView.as_view()),
-    path("incidents/<str:pk>/handoffs", api.HandoffsView.as_view()),
-    path("handoffs/<str:pk>/acknowledge", api.AcknowledgeView.as_view()),
-    path("suggestions/<str:pk>/accept", api.AcceptView.as_view()),
-    path("suggestions/<str:pk>/dismiss", api.DismissView.as_view()),
+    path("incidents/<str:pk>/observables", api_timeline.IncidentObservablesView.as_view()),
+    path("incidents/<str:pk>/activities", api_timeline.IncidentActivitiesView.as_view()),
+    path("incidents/<str:pk>/timeline", api_timeline.IncidentTimelineView.as_view()),
+    path("incidents/<str:pk>/comments", api_timeline.IncidentCommentsView.as_view()),
+    path("incidents/<str:pk>/comments/<str:comment_id>", api_timeline.IncidentCommentView.as_view()),
+    path("incidents/<str:pk>/handoffs", api_timeline.HandoffsView.as_view()),
+    path("handoffs/<str:pk>/acknowledge", api_timeline.AcknowledgeView.as_view()),
+    path("suggestions/<str:pk>/accept", api_suggestions.AcceptView.as_view()),
+    path("suggestions/<str:pk>/dismiss", api_suggestions.DismissView.as_view()),
 ]

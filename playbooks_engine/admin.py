@@ -8,13 +8,12 @@ import orjson
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from opensoar.accounts.services import audit
 from opensoar.crypto import SecretsError, encrypt
 from playbooks_engine.models import Connector, Playbook
-from playbooks_engine.services import set_enabled
+from playbooks_engine.services import update_playbook
 
 
 @admin.register(Playbook)
@@ -27,19 +26,7 @@ class PlaybookAdmin(admin.ModelAdmin):
 
     def save_model(self, request: HttpRequest, obj: Playbook, form: Any, change: bool) -> None:
         actor = request.user.actor  # type: ignore[union-attr]
-        if "enabled" in form.changed_data:
-            set_enabled(actor=actor, playbook=obj, enabled=obj.enabled)
-        if "partner" in form.changed_data:
-            obj.updated_at = timezone.now()
-            obj.save(update_fields=["partner", "updated_at"])
-            detail = {"name": obj.name, "partner": obj.partner.slug if obj.partner else None}
-            audit(
-                actor=actor,
-                action="playbook_changed",
-                object_kind="playbook",
-                object_id=obj.pk,
-                detail=detail,
-            )
+        update_playbook(actor=actor, playbook=obj, enabled=obj.enabled, partner=obj.partner)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -13,4 +13,5 @@ urlpatterns = [
     path("runs/<str:pk>", api.RunView.as_view()),
     path("runs/<str:pk>/decide", api.DecideView.as_view()),
     path("alerts/<str:pk>/runs", api.AlertRunsView.as_view()),
+    path("incidents/<str:pk>/runs", api.IncidentRunsView.as_view()),
 ]

@@ -7,16 +7,16 @@ from typing import Any
 
 import orjson
 from django.db import transaction
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from alerts.models import Alert, AlertEntry
 from incidents.models import Incident
 from opensoar import clock, timeline
-from opensoar.accounts.models import DEFAULT_PARTNER_ID
-from opensoar.accounts.services import audit
+from opensoar.accounts.models import DEFAULT_PARTNER_ID, Partner
+from opensoar.accounts.services import audit, resolve_partner
 from opensoar.actors import Actor
-from opensoar.errors import Conflict, Invalid, NotAllowed
+from opensoar.edits import UNSET, Unset, check_version
+from opensoar.errors import Conflict, Invalid, NotAllowed, NotFound
 from opensoar.ids import uuid7
 from playbooks_engine import bell, sync
 from playbooks_engine.beat import Rescuer
@@ -45,12 +45,15 @@ def start_run(
     """Queue one run by hand, on an alert, on an incident, or on its input alone.
 
     Raises:
-        Conflict: the playbook is switched off, or its file is gone.
+        NotFound: the playbook's file is gone.
+        Conflict: the playbook is switched off.
         NotAllowed: the playbook belongs to another partner than the alert or incident.
-        Invalid: the input is not JSON, or too large.
+        Invalid: the input is not JSON, or too large; or both an alert and an incident are given.
     """
+    if alert is not None and incident is not None:
+        raise Invalid(_("A run is about an alert or an incident, not both"), field="incident_id")
     if playbook.missing_since is not None:
-        raise Conflict(_("Playbook not loaded in registry"))
+        raise NotFound(_("Playbook not loaded in registry"))
     if not playbook.enabled:
         raise Conflict(_("The playbook is switched off. Switch it on first."))
     subject = alert or incident
@@ -103,21 +106,51 @@ def _own_partner(actor: Actor) -> Any:
 
 def set_enabled(*, actor: Actor, playbook: Playbook, enabled: bool) -> Playbook:
     """Switch a playbook on or off: ingest and workers obey from the next alert and the next run on."""
-    with transaction.atomic():
-        locked = Playbook.objects.select_for_update(of=("self",)).get(pk=playbook.pk)
-        if locked.enabled is not enabled:
-            locked.enabled = enabled
-            locked.version += 1
-            locked.updated_at = timezone.now()
-            locked.save(update_fields=["enabled", "version", "updated_at"])
-            action = "playbook_enabled" if enabled else "playbook_disabled"
-            audit(
-                actor=actor,
-                action=action,
-                object_kind="playbook",
-                object_id=str(locked.pk),
-                detail={"name": locked.name},
-            )
+    return update_playbook(actor=actor, playbook=playbook, enabled=enabled)
+
+
+@transaction.atomic
+def update_playbook(
+    *,
+    actor: Actor,
+    playbook: Playbook,
+    enabled: bool | None = None,
+    partner: Partner | str | Unset | None = UNSET,
+    expected_version: int | None = None,
+) -> Playbook:
+    """Switch it on or off, give it to a partner (``None``: it runs for every partner's alerts), or both.
+
+    An audit entry per thing that changed, none if nothing did.
+
+    Raises:
+        NotAllowed: it runs, or would run, for partners that the actor does not see.
+        Stale: its version is not ``expected_version`` any more.
+    """
+    locked = Playbook.objects.select_for_update(of=("self",)).select_related("partner").get(pk=playbook.pk)
+    check_version(locked, expected_version)
+    owner = locked.partner
+    if not isinstance(partner, Unset):
+        owner = resolve_partner(partner, actor=actor) if partner else None
+    if actor.partner_ids is not None and None in (owner, locked.partner):
+        raise NotAllowed(
+            _("A playbook that runs for every partner is changed by those who see every partner")
+        )
+    changes: list[tuple[str, dict[str, Any]]] = []
+    if enabled is not None and locked.enabled is not enabled:
+        locked.enabled = enabled
+        changes.append(("playbook_enabled" if enabled else "playbook_disabled", {}))
+    if owner != locked.partner:
+        locked.partner = owner
+        changes.append(("playbook_changed", {"partner": owner.slug if owner else None}))
+    if changes:
+        locked.version += 1
+        locked.updated_at = clock.now()
+        locked.save(update_fields=["enabled", "partner", "version", "updated_at"])
+    for action, detail in changes:
+        audit(
+            actor=actor, action=action, object_kind="playbook", object_id=str(locked.pk),
+            detail={"name": locked.name} | detail,
+        )  # fmt: skip
     return locked
 
 

@@ -18,6 +18,7 @@ from opensoar import clock, timeline
 from opensoar.actors import Actor
 from opensoar.edits import Edit
 from opensoar.errors import Conflict, Invalid, NotFound
+from opensoar.text import limited_text
 from opensoar.timeline import Draft
 
 
@@ -83,6 +84,7 @@ def add_observables(
 ) -> list[Observable]:
     """Put observables on an incident; all of them are returned, one entry lists those that are new to it."""
     edit = begin(actor, incident)
+    source = limited_text(source, field="source", limit=100) if source else None
     rows = observables_for(edit.subject.partner_id, values, source)
     links = IncidentObservable.objects.filter(incident=edit.subject)
     known = set(links.values_list("observable_id", flat=True))
