@@ -156,7 +156,7 @@ class IncidentAlertsView(ApiView):
 class IncidentAlertView(ApiView):
     capability = UPDATE
 
-    @extend_schema(responses=Detail)
+    @extend_schema(responses={200: Detail})
     def delete(self, request: Request, pk: str, alert_id: str) -> Response:
         """Unlink an alert."""
         incident = get_incident_for(self.actor, pk, UPDATE)

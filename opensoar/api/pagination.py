@@ -77,7 +77,8 @@ def envelope(name: str, item: type[serializers.BaseSerializer[Any]], *, cursor: 
     fields: dict[str, Any] = {name: item(many=True), "total": serializers.IntegerField()}
     if cursor:
         fields["next"] = serializers.UUIDField(required=False, allow_null=True)
-    return inline_serializer(f"{item.__name__.removesuffix('Serializer').removesuffix('Out')}List", fields)
+    noun = item.__name__.removesuffix("Serializer").removesuffix("Out")
+    return inline_serializer(f"{noun}{'Page' if cursor else 'List'}", fields)
 
 
 def _cursor(text: str) -> UUID:
