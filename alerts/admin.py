@@ -9,12 +9,13 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from alerts.models import Delivery
+from opensoar.accounts.admin_base import Scoped
 
 SHOWN_CHARACTERS = 20_000
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(admin.ModelAdmin):
+class DeliveryAdmin(Scoped):
     """Inbound bodies as received; quarantined ones say why. Evidence: nobody changes it here."""
 
     list_display = ("received_at", "source", "state", "reason", "alert_id")
@@ -32,9 +33,6 @@ class DeliveryAdmin(admin.ModelAdmin):
     )
     readonly_fields = fields
     show_full_result_count = False  # the table may have millions of rows
-
-    def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).visible_to(request.user.actor)  # type: ignore[attr-defined, union-attr]
 
     @admin.display(description=_("body"))
     def text(self, delivery: Delivery) -> str:

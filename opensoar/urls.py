@@ -1,7 +1,11 @@
 """The composition root of every URL."""
 
+from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.urls import include, path
+
+# The admin's own sign-in form would know nothing of the lock-out; everybody comes in by one door.
+admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 
 handler400 = "opensoar.web.errors.bad_request"
 handler403 = "opensoar.web.errors.permission_denied"

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 from typing import Any
 
+from allauth.account.models import EmailAddress
 from django import forms
 from django.contrib import admin, messages
-from django.db import transaction
+from django.contrib.auth.models import Group
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from opensoar.accounts import services
+from opensoar.accounts.access import audit_of, people_of, tokens_of
+from opensoar.accounts.admin_base import Scoped, Served, ServedForm, actor_of
 from opensoar.accounts.models import ApiToken, AuditEntry, Partner, ProductSettings, Role, User
-from opensoar.errors import ServiceError
+from opensoar.accounts.permissions import ALL
+from opensoar.actors import Actor
+
+# Rights are roles here; an address is changed with its person.
+admin.site.unregister([Group, EmailAddress])
 
 
-class Audited(admin.ModelAdmin):  # type: ignore[type-arg]
+class Audited(Scoped):
     """Every change leaves an audit entry in its own transaction; nothing is deleted here."""
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
         services.audit(
-            actor=request.user.actor,  # type: ignore[union-attr]
+            actor=actor_of(request),
             action=f"{obj._meta.model_name}_{'changed' if change else 'created'}",
             object_kind=obj._meta.model_name,
             object_id=str(obj.pk),
@@ -32,14 +40,10 @@ class Audited(admin.ModelAdmin):  # type: ignore[type-arg]
         return False
 
 
-class UserForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A person; the password is written, never shown.
+class UserForm(ServedForm):
+    """A person; the password is written, never shown."""
 
-    The services run as the last step of validation, inside the admin's transaction: what they refuse (the last admin,
-    a password that is too short, somebody who may do more) stands at the field instead of being an error page.
-    """
-
-    request: HttpRequest
+    field_names = {"password": "password_new", "new_password": "password_new"}
     password_new = forms.CharField(
         label=_("Password"), required=False, widget=forms.PasswordInput(render_value=False)
     )
@@ -50,35 +54,21 @@ class UserForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if self.instance._state.adding:
+        if self.is_new:
             self.fields["password_new"].required = True
-        else:
+        elif "username" in self.fields:
             self.fields["username"].disabled = True  # the name in every timeline stays the person's
 
-    def _post_clean(self) -> None:
-        """After the model's own checks: a taken name is found before anything is stored."""
-        super()._post_clean()  # type: ignore[misc]
-        if self.errors:
-            return
-        try:
-            with transaction.atomic():
-                self.saved = self._serve(self.cleaned_data)
-        except ServiceError as error:
-            named = getattr(error, "field", None)
-            field = "password_new" if named in {"password", "new_password"} else named
-            self.add_error(field if field in self.fields else None, error.detail)
-
-    def _serve(self, data: dict[str, Any]) -> User:
-        actor = self.request.user.actor  # type: ignore[union-attr]
+    def serve(self, actor: Actor, data: dict[str, Any]) -> User:
         changes = {name: data[name] for name in ("display_name", "email", "partners")}
         changes["role"] = data["role"].pk
-        if self.instance._state.adding:
+        if self.is_new:
             user = services.create_user(
                 actor=actor, username=data["username"], password=data["password_new"], **changes
             )
-            return (
-                user if data["is_active"] else services.update_user(actor=actor, user=user, is_active=False)
-            )
+            if data["is_active"]:
+                return user
+            return services.update_user(actor=actor, user=user, is_active=False)
         stored = User.objects.get(pk=self.instance.pk)  # the instance already carries what was typed
         user = services.update_user(actor=actor, user=stored, is_active=data["is_active"], **changes)
         if data["password_new"]:
@@ -87,83 +77,125 @@ class UserForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(User)
-class UserAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class UserAdmin(Served):
     form = UserForm
     list_display = ("username", "display_name", "role", "is_active", "last_login")
     list_filter = ("role", "is_active")
     search_fields = ("username", "display_name", "email")
     filter_horizontal = ("partners",)
 
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        return type(
-            "BoundUserForm", (super().get_form(request, obj, change=change, **kwargs),), {"request": request}
-        )
-
-    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
-        """Nothing: the form's services have stored and audited it. The row's id is what the admin goes on with."""
-        obj.pk, obj._state.adding = form.saved.pk, False
-
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """Nothing: partners were given by the service."""
+    def seen(self, rows: QuerySet[User], actor: Actor) -> QuerySet[User]:
+        return rows.filter(pk__in=people_of(actor).values("pk"))
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
 
+class RoleForm(ServedForm):
+    """A role and what it may do."""
+
+    capabilities = forms.MultipleChoiceField(
+        label=_("Capabilities"), choices=[(word, word) for word in sorted(ALL)], required=False,
+        widget=forms.CheckboxSelectMultiple,
+    )  # fmt: skip
+
+    class Meta:
+        model = Role
+        fields = ("id", "label", "capabilities")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not self.is_new and "id" in self.fields:
+            self.fields["id"].disabled = True  # people refer to it
+
+    def serve(self, actor: Actor, data: dict[str, Any]) -> Role:
+        values = {"label": data["label"], "capabilities": data["capabilities"]}
+        if self.is_new:
+            return services.create_role(actor=actor, role_id=data["id"], **values)
+        return services.update_role(actor=actor, role=self.instance, **values)
+
+
 @admin.register(Role)
-class RoleAdmin(Audited):
+class RoleAdmin(Served):
+    form = RoleForm
+    shared = True
     list_display = ("id", "label", "built_in")
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_change_permission(request, obj) and not (obj and obj.built_in)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
 
 
 @admin.register(Partner)
 class PartnerAdmin(Audited):
     list_display = ("slug", "name", "created_at")
     search_fields = ("slug", "name")
+    shared = True  # a slug decides where alerts go, also those of others
+
+    def seen(self, rows: QuerySet[Partner], actor: Actor) -> QuerySet[Partner]:
+        return rows if actor.partner_ids is None else rows.filter(pk__in=actor.partner_ids)
+
+
+class TokenForm(ServedForm):
+    """A token; its plaintext is shown once, after it was made."""
+
+    plaintext = ""
+
+    class Meta:
+        model = ApiToken
+        fields = ("name", "scopes", "partner", "source", "expires_at")
+
+    def serve(self, actor: Actor, data: dict[str, Any]) -> ApiToken:
+        token, self.plaintext = services.issue_token(actor=actor, **data)
+        return token
 
 
 @admin.register(ApiToken)
-class TokenAdmin(Audited):
+class TokenAdmin(Served):
+    form = TokenForm
     list_display = ("name", "prefix", "scopes", "partner", "expires_at", "last_used_at", "revoked_at")
-    list_filter = ("kind",)
-    fields = ("name", "scopes", "partner", "source", "expires_at")
+    list_select_related = ("partner",)
     actions = ("revoke",)
 
+    def seen(self, rows: QuerySet[ApiToken], actor: Actor) -> QuerySet[ApiToken]:
+        return rows.filter(pk__in=tokens_of(actor).values("pk"))
+
     def save_model(self, request: HttpRequest, obj: ApiToken, form: Any, change: bool) -> None:
-        data = form.cleaned_data
-        token, plaintext = services.issue_token(
-            actor=request.user.actor,  # type: ignore[union-attr]
-            name=data["name"],
-            scopes=data["scopes"],
-            partner=data["partner"],
-            source=data["source"],
-            expires_at=data["expires_at"],
+        super().save_model(request, obj, form, change)
+        messages.warning(
+            request, _("Copy it now, it is not shown again: %(token)s") % {"token": form.plaintext}
         )
-        obj.pk, obj._state.adding = token.pk, False
-        messages.warning(request, _("Copy it now, it is not shown again: %(token)s") % {"token": plaintext})
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_change_permission(request, obj) and obj is None
 
-    @admin.action(description="Revoke")
-    def revoke(self, request: HttpRequest, queryset: Any) -> None:
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    @admin.action(description=_("Revoke"), permissions=["change"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
         """The chosen tokens open nothing any more."""
         for token in queryset:
-            services.revoke_token(actor=request.user.actor, token=token)  # type: ignore[union-attr]
+            services.revoke_token(actor=actor_of(request), token=token)
 
 
 @admin.register(ProductSettings)
 class SettingsAdmin(Audited):
+    shared = True
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
 
 @admin.register(AuditEntry)
-class AuditAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class AuditAdmin(Scoped):
     list_display = ("recorded_at", "actor_name", "action", "object_kind", "object_id")
     search_fields = ("actor_name", "action", "object_id")
+
+    def seen(self, rows: QuerySet[AuditEntry], actor: Actor) -> QuerySet[AuditEntry]:
+        return rows if actor.partner_ids is None else rows.filter(pk__in=audit_of(actor).values("pk"))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from opensoar.accounts import services
-from opensoar.accounts.access import get_token_for, get_user_for
+from opensoar.accounts.access import audit_of, get_token_for, get_user_for, people_of, tokens_of
 from opensoar.accounts.models import ApiToken, AuditEntry, Partner, Role, User
 from opensoar.accounts.permissions import SCOPES
 from opensoar.actors import Actor
@@ -305,8 +305,8 @@ class AnalystsView(ApiView):
 
     @extend_schema(responses=AnalystSerializer(many=True), tags=["auth"])
     def get(self, request: Request) -> Response:
-        """Everybody, by username."""
-        people = User.objects.select_related("role").prefetch_related("partners")
+        """Everybody whom the caller manages, by username: bound to partners, those of these partners only."""
+        people = people_of(self.actor).select_related("role").prefetch_related("partners")
         return Response(AnalystSerializer(people, many=True).data)
 
     @extend_schema(request=AnalystIn, responses={201: AnalystSerializer, 409: Detail}, tags=["auth"])
@@ -361,9 +361,7 @@ class ApiKeysView(ApiView):
     @extend_schema(responses=ApiKeySerializer(many=True), tags=["api-keys"])
     def get(self, request: Request) -> Response:
         """API tokens, newest first, without their secrets."""
-        tokens = ApiToken.objects.filter(kind=ApiToken.Kind.API).select_related("partner")
-        if self.actor.partner_ids is not None:
-            tokens = tokens.filter(partner_id__in=self.actor.partner_ids)
+        tokens = tokens_of(self.actor).select_related("partner")
         return Response(ApiKeySerializer(tokens, many=True).data)
 
     @extend_schema(request=ApiKeyIn, responses={201: NewApiKeySerializer}, tags=["api-keys"])
@@ -396,11 +394,9 @@ class AuditView(ApiView):
         responses=envelope("entries", AuditSerializer), tags=["audit"],
     )  # fmt: skip
     def get(self, request: Request) -> Response:
-        """Who changed what in the administration, newest first. For those who see every partner."""
-        entries = AuditEntry.objects.all()
-        if (
-            self.actor.partner_ids is not None
-        ):  # entries name no partner; only the caller's own acts are surely theirs
-            entries = entries.filter(actor_id=self.actor.id)
-        rows = self.filtered(AuditFilter, entries)
+        """Who changed what in the administration, newest first.
+
+        Bound to partners one reads one's own acts and those of the people and tokens of these partners.
+        """
+        rows = self.filtered(AuditFilter, audit_of(self.actor))
         return paginate(request, rows, "entries", lambda page: AuditSerializer(page, many=True).data)

@@ -9,8 +9,10 @@ from opensoar.accounts.services.people import (
     create_user,
     mentioned_in,
     set_password,
+    store_own_password,
     update_user,
 )
+from opensoar.accounts.services.roles import create_role, update_role
 from opensoar.accounts.services.signin import login, login_failed, login_succeeded, reserve_attempt
 from opensoar.accounts.services.tokens import (
     actor_for_token,
@@ -27,6 +29,7 @@ __all__ = [
     "authenticate_token",
     "change_password",
     "create_admin",
+    "create_role",
     "create_user",
     "get_or_create_partner",
     "issue_token",
@@ -39,5 +42,7 @@ __all__ = [
     "revoke_session_tokens",
     "revoke_token",
     "set_password",
+    "store_own_password",
+    "update_role",
     "update_user",
 ]

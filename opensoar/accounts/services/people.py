@@ -122,9 +122,7 @@ def set_password(*, actor: Actor, user: User, password: str) -> User:
     user = User.objects.select_for_update(no_key=True).get(pk=user.pk)
     _refuse_outranked(actor, user)
     _set_valid_password(user, password)
-    user.save(update_fields=["password"])
-    revoke_session_tokens(user)
-    audit(actor=actor, action="password_reset", object_kind="user", object_id=user.pk)
+    _store_password(actor, user, "password_reset")
     return user
 
 
@@ -137,10 +135,22 @@ def change_password(*, actor: Actor, user: User, current: str, new: str) -> User
     if not user.check_password(clean(current)[:MAX_PASSWORD]):
         raise NotAuthenticated(_("Current password is incorrect"))
     _set_valid_password(user, new, field="new_password")
+    _store_password(actor, user, "password_changed")
+    return user
+
+
+@transaction.atomic
+def store_own_password(*, user: User, password: str) -> User:
+    """Keep the password that a person chose on a page, whose form has checked the old one and the new one."""
+    user.set_password(password)
+    _store_password(user.actor, user, "password_changed")
+    return user
+
+
+def _store_password(actor: Actor, user: User, action: str) -> None:
     user.save(update_fields=["password"])
     revoke_session_tokens(user)
-    audit(actor=actor, action="password_changed", object_kind="user", object_id=user.pk)
-    return user
+    audit(actor=actor, action=action, object_kind="user", object_id=user.pk)
 
 
 def create_admin(*, username: str = "admin", password: str | None = None) -> tuple[User, str | None]:
@@ -240,9 +250,13 @@ def _role_for(actor: Actor, role: object) -> Role:
 
 
 def _refuse_outranked(actor: Actor, user: User) -> None:
-    """Who may do less than ``user`` cannot take over their account."""
+    """Who may do less than ``user``, or sees less, cannot take over their account."""
     if not all(actor.can(capability) for capability in user.role.capabilities):
         raise NotAllowed(_("You cannot change somebody who may do more than you"))
+    if actor.partner_ids is not None:
+        theirs = set(user.partners.values_list("pk", flat=True))
+        if not theirs or not theirs <= actor.partner_ids:
+            raise NotAllowed(_("You cannot change somebody who sees more than you"))
 
 
 def _partners_for(actor: Actor, partners: Iterable[Partner]) -> list[Partner]:
