@@ -18,11 +18,18 @@ TEMPLATE = "opensoar_template"
 
 def create_template(servers: Servers) -> None:
     """A database owned and migrated by the owner's role, as in production; the tests work as the application's."""
-    servers.start()
-    _admin(servers, sql.SQL("CREATE DATABASE {} OWNER {}"), TEMPLATE, OWNER)
-    password = servers.embedded.layout.secret("postgres_owner")
-    with switched_to(NAME=TEMPLATE, USER=OWNER, PASSWORD=password):
+    with empty(servers, TEMPLATE):
         call_command("migrate", verbosity=0, interactive=False)
+
+
+@contextlib.contextmanager
+def empty(servers: Servers, name: str) -> Iterator[None]:
+    """A new database ``name`` without a table; inside, Django uses it as the owner, as ``migrate`` does."""
+    servers.start()
+    _admin(servers, sql.SQL("CREATE DATABASE {} OWNER {}"), name, OWNER)
+    password = servers.embedded.layout.secret("postgres_owner")
+    with switched_to(NAME=name, USER=OWNER, PASSWORD=password):
+        yield
 
 
 def clone(servers: Servers, name: str) -> None:

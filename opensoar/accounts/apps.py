@@ -1,6 +1,8 @@
 from typing import Any
 
 from django.apps import AppConfig
+from django.apps import apps as installed
+from django.apps.registry import Apps
 from django.db.models.signals import post_migrate
 
 
@@ -12,12 +14,15 @@ class AccountsConfig(AppConfig):
         post_migrate.connect(sync_roles, sender=self)
 
 
-def sync_roles(**kwargs: Any) -> None:
+def sync_roles(apps: Apps = installed, **kwargs: Any) -> None:
     """Built-in roles follow ``permissions.ROLES``; roles that an admin made are left alone."""
-    from opensoar.accounts.models import Role
     from opensoar.accounts.permissions import ROLES
 
+    try:
+        role = apps.get_model("accounts", "Role")
+    except LookupError:
+        return  # the migrations were taken back to nothing
     for role_id, (label, capabilities) in ROLES.items():
-        Role.objects.update_or_create(
+        role.objects.update_or_create(
             id=role_id, defaults={"label": label, "capabilities": sorted(capabilities), "built_in": True}
         )
