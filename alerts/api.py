@@ -5,43 +5,41 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.utils.translation import gettext as _
-from django_filters import CharFilter, ChoiceFilter, FilterSet
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from alerts import services
 from alerts.access import get_alert_for
-from alerts.models import Alert, AlertEntry, Delivery, Severity
-from alerts.serializers import AlertPatch, AssignIn, BulkIn, ReasonIn, ResolveIn, show_alert, show_alerts
-from opensoar.api.activities import CommentIn, first_entries, show_activities
-from opensoar.api.base import IF_MATCH, ApiView, tagged
-from opensoar.api.pagination import CURSOR_PARAMETER, PAGE_PARAMETERS, paginate
+from alerts.api_filters import ApiAlertFilter
+from alerts.models import Alert, AlertEntry, Delivery
+from alerts.serializers import (
+    AlertDetailSerializer,
+    AlertPatch,
+    AlertSerializer,
+    AssignIn,
+    BulkIn,
+    BulkSerializer,
+    ReasonIn,
+    ResolveIn,
+    show_alert,
+    show_alerts,
+)
+from opensoar.api.activities import ActivitySerializer, CommentIn, show_activities
+from opensoar.api.base import ETAG, IF_MATCH, ApiView, Detail, query_parameters, tagged
+from opensoar.api.pagination import CURSOR_PARAMETER, PAGE_PARAMETERS, envelope, paginate
+from opensoar.timeline import first_entries
 
 READ, UPDATE, DELETE = "alerts:read", "alerts:update", "alerts:delete"
-Anything = OpenApiTypes.OBJECT
-
-
-class ApiAlertFilter(FilterSet):
-    """What the list can be narrowed by."""
-
-    status = ChoiceFilter(choices=Alert.Status.choices)
-    severity = ChoiceFilter(choices=Severity.choices)
-    determination = ChoiceFilter(choices=Alert.Determination.choices)
-    source = CharFilter()
-    partner = CharFilter(field_name="partner__slug")
-
-    class Meta:
-        model = Alert
-        fields: tuple[str, ...] = ()
 
 
 class AlertsView(ApiView):
     capability = READ
 
     @extend_schema(
-        operation_id="alerts_list", responses=Anything, parameters=[*PAGE_PARAMETERS, CURSOR_PARAMETER]
+        operation_id="alerts_list",
+        responses=envelope("alerts", AlertSerializer, cursor=True),
+        parameters=[*PAGE_PARAMETERS, CURSOR_PARAMETER, *query_parameters(ApiAlertFilter)],
     )
     def get(self, request: Request) -> Response:
         """Alerts, newest first."""
@@ -52,7 +50,7 @@ class AlertsView(ApiView):
 class AlertView(ApiView):
     capabilities: ClassVar[dict[str, str]] = {"GET": READ, "PATCH": UPDATE, "DELETE": DELETE}
 
-    @extend_schema(responses=Anything)
+    @extend_schema(operation_id="alerts_get", responses=AlertDetailSerializer, parameters=[ETAG])
     def get(self, request: Request, pk: str) -> Response:
         """One alert with what was received."""
         alert = get_alert_for(self.actor, pk, READ)
@@ -60,7 +58,7 @@ class AlertView(ApiView):
         raw = latest.payload if latest else None
         return tagged(show_alert(alert) | {"normalized": alert.normalized, "raw_payload": raw}, alert.version)
 
-    @extend_schema(request=AlertPatch, responses=Anything, parameters=[IF_MATCH])
+    @extend_schema(request=AlertPatch, responses=AlertSerializer, parameters=[IF_MATCH, ETAG])
     def patch(self, request: Request, pk: str) -> Response:
         """Change what is sent."""
         alert = get_alert_for(self.actor, pk, UPDATE)
@@ -70,7 +68,7 @@ class AlertView(ApiView):
         )
         return _answer(self, pk)
 
-    @extend_schema(responses=Anything)
+    @extend_schema(responses=Detail)
     def delete(self, request: Request, pk: str) -> Response:
         """Archive it."""
         services.archive_alert(actor=self.actor, alert=get_alert_for(self.actor, pk, DELETE))
@@ -85,7 +83,7 @@ def _answer(view: ApiView, pk: str) -> Response:
 class ClaimView(ApiView):
     capability = UPDATE
 
-    @extend_schema(request=None, responses=Anything)
+    @extend_schema(request=None, responses=AlertSerializer, parameters=[ETAG])
     def post(self, request: Request, pk: str) -> Response:
         """Make it the caller's."""
         services.claim_alert(actor=self.actor, alert=get_alert_for(self.actor, pk, UPDATE))
@@ -95,7 +93,7 @@ class ClaimView(ApiView):
 class AssignView(ApiView):
     capability = UPDATE
 
-    @extend_schema(request=AssignIn, responses=Anything, parameters=[IF_MATCH])
+    @extend_schema(request=AssignIn, responses=AlertSerializer, parameters=[IF_MATCH, ETAG])
     def post(self, request: Request, pk: str) -> Response:
         """Give it to somebody, or to nobody."""
         alert = get_alert_for(self.actor, pk, UPDATE)
@@ -109,7 +107,7 @@ class AssignView(ApiView):
 class ResolveView(ApiView):
     capability = UPDATE
 
-    @extend_schema(request=ResolveIn, responses=Anything, parameters=[IF_MATCH])
+    @extend_schema(request=ResolveIn, responses=AlertSerializer, parameters=[IF_MATCH, ETAG])
     def post(self, request: Request, pk: str) -> Response:
         """Resolve with a determination."""
         alert = get_alert_for(self.actor, pk, UPDATE)
@@ -122,7 +120,7 @@ class ResolveView(ApiView):
 class ReopenView(ApiView):
     capability = UPDATE
 
-    @extend_schema(request=ReasonIn, responses=Anything, parameters=[IF_MATCH])
+    @extend_schema(request=ReasonIn, responses=AlertSerializer, parameters=[IF_MATCH, ETAG])
     def post(self, request: Request, pk: str) -> Response:
         """Open it again."""
         alert = get_alert_for(self.actor, pk, UPDATE)
@@ -135,7 +133,7 @@ class ReopenView(ApiView):
 class BulkView(ApiView):
     capability = UPDATE
 
-    @extend_schema(request=BulkIn, responses=Anything)
+    @extend_schema(request=BulkIn, responses=BulkSerializer)
     def post(self, request: Request) -> Response:
         """One verb on many alerts."""
         return Response(services.bulk(actor=self.actor, **self.body(BulkIn)))
@@ -144,7 +142,11 @@ class BulkView(ApiView):
 class AlertActivitiesView(ApiView):
     capability = READ
 
-    @extend_schema(responses=Anything, parameters=PAGE_PARAMETERS)
+    @extend_schema(
+        operation_id="alert_activities",
+        responses=envelope("activities", ActivitySerializer),
+        parameters=PAGE_PARAMETERS,
+    )
     def get(self, request: Request, pk: str) -> Response:
         """What happened to it, newest first."""
         alert = get_alert_for(self.actor, pk, READ)
@@ -155,9 +157,22 @@ class AlertActivitiesView(ApiView):
 class AlertCommentsView(ApiView):
     capability = UPDATE
 
-    @extend_schema(request=CommentIn, responses=Anything)
+    @extend_schema(request=CommentIn, responses=ActivitySerializer)
     def post(self, request: Request, pk: str) -> Response:
         """Say something."""
         alert = get_alert_for(self.actor, pk, UPDATE)
         entry = services.comment_alert(actor=self.actor, alert=alert, text=self.body(CommentIn)["text"])
         return Response(show_activities([entry], "alert")[0])
+
+
+class AlertCommentView(ApiView):
+    capability = UPDATE
+
+    @extend_schema(request=CommentIn, responses=ActivitySerializer)
+    def patch(self, request: Request, pk: str, comment_id: str) -> Response:
+        """Change one's own comment; what it was stays in the history."""
+        alert = get_alert_for(self.actor, pk, UPDATE)
+        text = self.body(CommentIn)["text"]
+        edit = services.edit_comment(actor=self.actor, alert=alert, entry_id=comment_id, text=text)
+        first = AlertEntry.objects.get(pk=edit.supersedes or edit.pk)
+        return Response(show_activities([first], "alert")[0])

@@ -1,8 +1,8 @@
-"""REST paths of alerts."""
+"""REST paths of alerts, observables and deliveries."""
 
 from django.urls import path
 
-from alerts import api
+from alerts import api, api_deliveries, api_observables
 
 urlpatterns = [
     path("alerts", api.AlertsView.as_view()),
@@ -14,4 +14,14 @@ urlpatterns = [
     path("alerts/<str:pk>/reopen", api.ReopenView.as_view()),
     path("alerts/<str:pk>/activities", api.AlertActivitiesView.as_view()),
     path("alerts/<str:pk>/comments", api.AlertCommentsView.as_view()),
+    path("alerts/<str:pk>/comments/<str:comment_id>", api.AlertCommentView.as_view()),
+    path("alerts/<str:pk>/observables", api_observables.AlertObservablesView.as_view()),
+    path("observables", api_observables.ObservablesView.as_view()),
+    path("observables/parse", api_observables.ParseView.as_view()),
+    path("observables/<str:pk>", api_observables.ObservableView.as_view()),
+    path("observables/<str:pk>/enrichments", api_observables.EnrichmentsView.as_view()),
+    path("observables/<str:pk>/enrichments/<str:source>", api_observables.EnrichmentView.as_view()),
+    path("deliveries", api_deliveries.DeliveriesView.as_view()),
+    path("deliveries/<str:pk>", api_deliveries.DeliveryView.as_view()),
+    path("deliveries/<str:pk>/replay", api_deliveries.ReplayView.as_view()),
 ]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Self
 from uuid import UUID
 
 from django.db import models
+from django.db.models.functions import Length
 
 from opensoar.actors import Actor
 
@@ -40,6 +41,10 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
     def of_alert(self, alert_id: UUID) -> Self:
         """The bodies that made an alert, first to last."""
         return self.filter(alert_id=alert_id).order_by("id")
+
+    def listed(self) -> Self:
+        """What a row shows: the ``size`` of the body in place of the body."""
+        return self.defer("body").annotate(size=Length("body"))
 
 
 class ObservableQuerySet(models.QuerySet["Observable"]):

@@ -6,4 +6,4 @@ class IncidentsConfig(AppConfig):
     label = "incidents"
 
     def ready(self) -> None:
-        from incidents import timeline_kinds  # noqa: F401  registers
+        from incidents import holder, timeline_kinds  # noqa: F401  register

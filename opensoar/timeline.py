@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any, ClassVar
@@ -194,3 +195,49 @@ def _build[E: TimelineEntry](
         texts.append(model.text_model(id=entry.id, salt=salt, text=draft.text))
     entry.digest = entry.compute_digest()
     return entry, texts
+
+
+@dataclass(frozen=True, slots=True)
+class Shown[E: TimelineEntry]:
+    """An entry as it is read: its newest edit's words, ``None`` where they were erased or there are none."""
+
+    entry: E
+    newest: E
+    text: str | None
+
+    @property
+    def kind(self) -> Kind:
+        """What happened, as of the newest edit."""
+        return self.newest.kind
+
+    @property
+    def edited(self) -> bool:
+        """Whether an edit stands in its place."""
+        return self.newest is not self.entry
+
+    @property
+    def erased(self) -> bool:
+        """Whether it had words once."""
+        return self.text is None and self.newest.text_digest is not None
+
+
+def first_entries[E: TimelineEntry](model: type[E], subject_ids: Iterable[UUID]) -> models.QuerySet[E]:
+    """The entries that are shown, newest first: an edit shows in place of what it supersedes (:func:`fold`)."""
+    found: models.QuerySet[E] = model.objects.filter(subject_id__in=subject_ids, supersedes__isnull=True)
+    return found.order_by("-id")
+
+
+def fold[E: TimelineEntry](firsts: Sequence[E]) -> list[Shown[E]]:
+    """Entries of one model with their newest edits, however much later these were made. Two queries, however many."""
+    if not firsts:
+        return []
+    model = type(firsts[0])
+    # The subjects are named for the index; an entry and its edits have the same one.
+    edits = model.objects.filter(
+        subject_id__in={entry.subject_id for entry in firsts}, supersedes__in=[entry.pk for entry in firsts]
+    )
+    newest = {edit.supersedes: edit for edit in edits.order_by("seq")}
+    shown = [newest.get(entry.pk, entry) for entry in firsts]
+    words = model.text_model.objects.filter(pk__in=[entry.pk for entry in shown])
+    texts = dict(words.values_list("pk", "text"))
+    return [Shown(first, last, texts.get(last.pk)) for first, last in zip(firsts, shown, strict=True)]

@@ -38,12 +38,15 @@ def bulk(
 ) -> BulkResult:
     """``resolve``, ``assign`` (to the actor unless told), ``claim`` or ``change_severity`` on at most 1,000 alerts.
 
-    Alerts that are resolved already are passed over by ``resolve``. Raises :class:`Invalid` for too many alerts only.
+    Alerts that are resolved already are passed over by ``resolve``. Raises :class:`Invalid` for too many alerts, and
+    for ``assign`` by a machine that names nobody.
     """
     ids = list(dict.fromkeys(str(pk) for pk in alert_ids))
     if len(ids) > MAX_ALERTS:
         raise Invalid(_("At most %(limit)d alerts at once") % {"limit": MAX_ALERTS}, field="alert_ids")
-    owner = actor.user_id if isinstance(assigned_to, Unset) else assigned_to
+    if action == "assign" and assigned_to is UNSET and actor.user_id is None:
+        raise Invalid(_("Say who gets them"), field="assigned_to")
+    owner = actor.user_id if isinstance(assigned_to, Unset) else assigned_to or None
 
     def resolve(alert: Alert) -> bool:
         if alert.status == Alert.Status.RESOLVED:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
-from uuid import UUID
 
-from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from rest_framework import serializers
 
-from opensoar.timeline import TimelineEntry
+from opensoar.api.fields import StrictSerializer, Text
+from opensoar.timeline import Shown, first_entries, fold
+
+__all__ = ["ActivitySerializer", "CommentIn", "TimelineEventSerializer", "first_entries", "show_activities"]
 
 
 class ActivitySerializer(serializers.Serializer[Any]):
@@ -37,37 +37,20 @@ class TimelineEventSerializer(ActivitySerializer):
     source = serializers.ChoiceField(choices=["alert", "incident"])  # type: ignore[assignment]
 
 
-class CommentIn(serializers.Serializer[Any]):
-    """Schema of a comment that is sent."""
+class CommentIn(StrictSerializer):
+    """A comment that is sent."""
 
-    text = serializers.CharField()
-
-
-def first_entries(entries: type[TimelineEntry], subjects: Iterable[UUID]) -> QuerySet[Any]:
-    """The entries that are shown, newest first: an edit shows in place of what it supersedes."""
-    return entries.objects.filter(subject_id__in=subjects, supersedes__isnull=True).order_by("-id")
+    text = Text()
 
 
-def show_activities(rows: list[TimelineEntry], subject: str) -> list[dict[str, Any]]:
+def show_activities(rows: list[Any], subject: str) -> list[dict[str, Any]]:
     """Activities of entries of one model; ``subject`` is ``alert`` or ``incident``. Two queries, however many."""
-    if not rows:
-        return []
-    model = type(rows[0])
-    newest: dict[UUID, TimelineEntry] = {}
-    for edit in model.objects.filter(supersedes__in=[row.pk for row in rows]).order_by("seq"):
-        if edit.supersedes is not None:
-            newest[edit.supersedes] = edit
-    shown = {row.pk: newest.get(row.pk, row) for row in rows}
-    texts = dict(
-        model.text_model.objects.filter(pk__in=[entry.pk for entry in shown.values()]).values_list(
-            "pk", "text"
-        )
-    )
-    return [_activity(row, shown[row.pk], texts.get(shown[row.pk].pk), subject) for row in rows]
+    return [_activity(shown, subject) for shown in fold(rows)]
 
 
-def _activity(first: TimelineEntry, entry: TimelineEntry, text: str | None, subject: str) -> dict[str, Any]:
-    payload = dict(entry.payload)
+def _activity(shown: Shown[Any], subject: str) -> dict[str, Any]:
+    first, newest = shown.entry, shown.newest
+    payload = dict(newest.payload)
     extra = payload.pop("metadata", None) or {}
     return {
         "id": str(first.pk),
@@ -77,12 +60,12 @@ def _activity(first: TimelineEntry, entry: TimelineEntry, text: str | None, subj
         "analyst_username": first.actor_name,
         "actor_kind": first.actor_kind,
         "action": first.action,
-        "detail": text if text is not None else _sentence(first.action, payload),
+        "detail": shown.text if shown.text is not None else _sentence(first.action, payload),
         "metadata_json": (payload | extra) or None,
-        "mentions": entry.mentions,
-        "edited": entry.pk != first.pk,
+        "mentions": newest.mentions,
+        "edited": shown.edited,
         "created_at": first.occurred_at,
-        "updated_at": entry.recorded_at,
+        "updated_at": newest.recorded_at,
     }
 
 

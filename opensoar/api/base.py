@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
-from django_filters import FilterSet, UUIDFilter
+from django_filters import BaseCSVFilter, Filter, FilterSet, UUIDFilter
 from drf_spectacular.utils import OpenApiParameter, inline_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -30,6 +30,9 @@ IF_MATCH = OpenApiParameter(
     str,
     OpenApiParameter.HEADER,
     description="The version (ETag) that you read; 412 if it is old.",
+)
+ETAG = OpenApiParameter(
+    "ETag", str, OpenApiParameter.HEADER, response=[200], description="Its version, for If-Match."
 )
 Detail = inline_serializer("Detail", {"detail": serializers.CharField()})
 
@@ -95,14 +98,20 @@ class ApiView(APIView):
 
 def query_parameters(filters: type[FilterSet]) -> list[OpenApiParameter]:
     """The schema of what :meth:`ApiView.filtered` takes."""
-    return [
-        OpenApiParameter(
-            name,
-            UUID if isinstance(one, UUIDFilter) else str,
-            enum=[value for value, _label in one.extra["choices"]] if "choices" in one.extra else None,
-        )
-        for name, one in filters.base_filters.items()
-    ]
+    return [_parameter(name, one) for name, one in filters.base_filters.items()]
+
+
+def _parameter(name: str, one: Filter) -> OpenApiParameter:
+    listed = isinstance(one, BaseCSVFilter)
+    return OpenApiParameter(
+        name,
+        UUID if isinstance(one, UUIDFilter) else str,
+        enum=[value for value, _label in one.extra["choices"]] if "choices" in one.extra else None,
+        description=str(one.extra.get("help_text", "")),
+        many=listed,
+        style="form" if listed else None,
+        explode=False if listed else None,
+    )
 
 
 def tagged(data: Any, version: int, status: int = 200) -> Response:
