@@ -13,4 +13,5 @@ urlpatterns = [
     path("", include("alerts.api_urls")),
     path("", include("incidents.api_urls")),
     path("", include("playbooks_engine.api_urls")),
+    path("", include("playbooks_engine.integration_urls")),
 ]

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django_dramatiq.models import Task
 
+from opensoar.accounts.admin_base import Scoped, Served, ServedForm, actor_of
 from opensoar.accounts.services import audit
-from opensoar.crypto import SecretsError, encrypt
+from opensoar.actors import Actor
+from opensoar.edits import UNSET
+from playbooks_engine.connectors import services as connectors
 from playbooks_engine.models import Connector, Playbook
-from playbooks_engine.services import update_playbook
+from playbooks_engine.services import set_enabled
+
+admin.site.unregister(Task)  # the broker's messages are only nudges; runs are on their own pages
 
 
 @admin.register(Playbook)
-class PlaybookAdmin(admin.ModelAdmin):
+class PlaybookAdmin(Scoped):
     """Whether it runs, and for whom."""
 
     list_display = ("name", "order", "trigger", "enabled", "partner", "missing_since")
@@ -25,8 +31,26 @@ class PlaybookAdmin(admin.ModelAdmin):
     fields = ("enabled", "partner")
 
     def save_model(self, request: HttpRequest, obj: Playbook, form: Any, change: bool) -> None:
-        actor = request.user.actor  # type: ignore[union-attr]
-        update_playbook(actor=actor, playbook=obj, enabled=obj.enabled, partner=obj.partner)
+        actor = actor_of(request)
+        if "enabled" in form.changed_data:
+            set_enabled(actor=actor, playbook=obj, enabled=obj.enabled)
+        if "partner" in form.changed_data:
+            obj.updated_at = timezone.now()
+            obj.save(update_fields=["partner", "updated_at"])
+            detail = {"name": obj.name, "partner": obj.partner.slug if obj.partner else None}
+            audit(
+                actor=actor,
+                action="playbook_changed",
+                object_kind="playbook",
+                object_id=obj.pk,
+                detail=detail,
+            )
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Who is bound to partners cannot give a playbook of theirs to everybody."""
+        field = super().formfield_for_foreignkey(db_field, request, **kwargs)
+        field.required = actor_of(request).partner_ids is not None
+        return field
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -35,9 +59,10 @@ class PlaybookAdmin(admin.ModelAdmin):
         return False
 
 
-class ConnectorForm(forms.ModelForm):
+class ConnectorForm(ServedForm):
     """A connector. Its secrets go in and never come out again: not to the page, not to the audit trail."""
 
+    field_names = {"integration_type": "kind", "secrets": "new_secrets"}
     new_secrets = forms.JSONField(
         label=_("Secrets"), required=False, widget=forms.PasswordInput(render_value=False, attrs={"size": 80}),
         help_text=_('JSON such as {"api_key": "…"}. Kept encrypted and never shown; empty: stays as it is.'),
@@ -48,21 +73,40 @@ class ConnectorForm(forms.ModelForm):
         model = Connector
         fields = ("kind", "name", "partner", "enabled", "config")
 
-    def clean_new_secrets(self) -> bytes | None:
-        """The secrets, sealed for this row. What was typed goes no further than here."""
-        typed = self.cleaned_data["new_secrets"]
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not self.is_new and "kind" in self.fields:
+            self.fields["kind"].disabled = True  # its configuration would mean something else
+
+    def clean_config(self) -> dict[str, Any]:
+        """An object, as the API takes it; an empty field is an empty one."""
+        return self._object("config") or {}
+
+    def clean_new_secrets(self) -> dict[str, Any] | None:
+        """What was typed goes no further than the service, which seals it."""
+        return self._object("new_secrets")
+
+    def _object(self, field: str) -> dict[str, Any] | None:
+        typed = self.cleaned_data[field]
         if typed in (None, "", {}):
             return None
         if not isinstance(typed, dict):
-            raise forms.ValidationError(_("The secrets must be a JSON object."))
-        try:
-            return encrypt(orjson.dumps(typed), context=str(self.instance.pk))
-        except SecretsError as error:
-            raise forms.ValidationError(str(error)) from None
+            raise forms.ValidationError(_("This must be a JSON object."))
+        return typed
+
+    def serve(self, actor: Actor, data: dict[str, Any]) -> Connector:
+        values = {name: data[name] for name in ("name", "partner", "enabled", "config")}
+        secrets = data["new_secrets"]
+        if self.is_new:
+            return connectors.create_connector(actor=actor, kind=data["kind"], secrets=secrets, **values)
+        kept = secrets is None and not data["forget_secrets"]
+        return connectors.update_connector(
+            actor=actor, connector=self.instance, secrets=UNSET if kept else secrets, **values
+        )
 
 
 @admin.register(Connector)
-class ConnectorAdmin(admin.ModelAdmin):
+class ConnectorAdmin(Served):
     """Connections to other systems."""
 
     form = ConnectorForm
@@ -75,27 +119,8 @@ class ConnectorAdmin(admin.ModelAdmin):
         """Whether there are any; never which."""
         return connector.secrets is not None
 
-    def save_model(self, request: HttpRequest, obj: Connector, form: Any, change: bool) -> None:
-        sealed, forget = form.cleaned_data["new_secrets"], form.cleaned_data["forget_secrets"]
-        if sealed is not None or forget:
-            obj.secrets = sealed
-        obj.version += 1 if change else 0
-        super().save_model(request, obj, form, change)
-        audit(
-            actor=request.user.actor,  # type: ignore[union-attr]
-            action="connector_changed" if change else "connector_created",
-            object_kind="connector",
-            object_id=obj.pk,
-            detail={"kind": obj.kind, "name": obj.name, "fields": sorted(form.changed_data)},
-        )
-
     def delete_model(self, request: HttpRequest, obj: Connector) -> None:
-        actor = request.user.actor  # type: ignore[union-attr]
-        detail = {"kind": obj.kind, "name": obj.name}
-        audit(
-            actor=actor, action="connector_deleted", object_kind="connector", object_id=obj.pk, detail=detail
-        )
-        super().delete_model(request, obj)
+        connectors.delete_connector(actor=actor_of(request), connector=obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
         for connector in queryset:

@@ -1,0 +1,62 @@
+"""Kinds of systems that a connector can stand for: those this tree really knows.
+
+A kind is a module of this package and one line of :data:`TYPES`. A connector of another kind can be stored (playbooks
+of one's own may use it); its health is not known here, and that is what is answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from playbooks_engine.connectors import docker
+
+if TYPE_CHECKING:
+    from playbooks_engine.models import Connector
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What a look at the other system found. ``details`` is JSON and holds no secret."""
+
+    healthy: bool
+    message: str
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorType:
+    """One kind: its names for people, and how its health is looked at (it says why not by :class:`OSError`)."""
+
+    kind: str
+    display_name: str | Promise
+    description: str | Promise
+    look: Callable[[Connector], dict[str, Any]]
+
+    def health(self, connector: Connector) -> Health:
+        """Ask the other system now; takes seconds at the most."""
+        try:
+            details = self.look(connector)
+        except OSError as problem:
+            return Health(healthy=False, message=str(problem))
+        return Health(healthy=True, message=str(_("It answers")), details=details)
+
+
+TYPES: dict[str, ConnectorType] = {
+    each.kind: each
+    for each in (
+        ConnectorType(
+            kind="docker",
+            display_name=_("Docker Engine"),
+            description=_(
+                "Containers: preserve their state, restart them. The address is OPENSOAR_DOCKER_URL, set by whoever "
+                "runs OpenSOAR; a connector cannot point elsewhere."
+            ),
+            look=docker.look,
+        ),
+    )
+}

@@ -1,0 +1,203 @@
+"""What can be done to connectors. REST and admin call these; secrets go in and never come out again.
+
+A secret is stored only sealed for its row, is in no answer, no audit entry and no error. What is *named* like one
+inside ``config`` is taken for one, since the public API has no other place for it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import orjson
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from opensoar.accounts.models import Partner
+from opensoar.accounts.services import audit, resolve_partner
+from opensoar.actors import Actor
+from opensoar.crypto import SecretsError, encrypt
+from opensoar.edits import UNSET, Unset, check_version
+from opensoar.errors import Conflict, Invalid, NotAllowed, NotFound
+from opensoar.text import clean_json, required_text
+from playbooks_engine.connectors import TYPES, Health
+from playbooks_engine.models import Connector
+
+MAX_BYTES = 64 * 1024
+_KIND = re.compile(r"[a-z0-9][a-z0-9_-]{0,49}", re.ASCII)
+_SECRET_NAME = re.compile(r"key|token|secret|passw|passphrase|credential|auth|cookie", re.IGNORECASE)
+
+
+@transaction.atomic
+def create_connector(
+    *,
+    actor: Actor,
+    kind: str,
+    name: str,
+    partner: Partner | str | None = None,
+    config: dict[str, Any] | None = None,
+    secrets: dict[str, Any] | None = None,
+    enabled: bool = True,
+) -> Connector:
+    """A new connector; ``partner=None`` means every partner's, for somebody bound to one partner that one.
+
+    Raises :class:`Invalid`, and :class:`Conflict` where there is one of that kind, name and partner.
+    """
+    if not isinstance(kind, str) or not _KIND.fullmatch(kind):
+        raise Invalid(_("A type is lower-case letters, digits, - and _"), field="integration_type")
+    plain, named_secret = _split(config or {})
+    connector = Connector(
+        kind=kind,
+        name=required_text(name, field="name", limit=150),
+        partner=_partner(actor, partner),
+        config=plain,
+        enabled=enabled,
+    )
+    connector.secrets = _sealed(connector, named_secret | (secrets or {}))
+    _store(connector, force_insert=True)
+    _audited(actor, connector, "connector_created")
+    return connector
+
+
+@transaction.atomic
+def update_connector(
+    *,
+    actor: Actor,
+    connector: Connector,
+    name: str | None = None,
+    partner: Partner | str | Unset | None = UNSET,
+    config: dict[str, Any] | None = None,
+    secrets: dict[str, Any] | Unset | None = UNSET,
+    enabled: bool | None = None,
+    expected_version: int | None = None,
+) -> Connector:
+    """Change what is given; one audit entry naming the fields, none if nothing changed.
+
+    ``config`` replaces the whole configuration; secrets in it, or given as ``secrets``, replace the stored ones, which
+    otherwise stay. ``secrets=None`` forgets them. Raises as :func:`create_connector`, and :class:`Stale`.
+    """
+    locked = _lock(actor, connector)
+    check_version(locked, expected_version)
+    values: dict[str, Any] = {}
+    if name is not None:
+        values["name"] = required_text(name, field="name", limit=150)
+    if not isinstance(partner, Unset):
+        values["partner"] = _partner(actor, partner)
+    if enabled is not None:
+        values["enabled"] = enabled
+    named_secret: dict[str, Any] = {}
+    if config is not None:
+        values["config"], named_secret = _split(config)
+    if not isinstance(secrets, Unset):
+        values["secrets"] = _sealed(locked, named_secret | (secrets or {}))
+    elif named_secret:
+        values["secrets"] = _sealed(locked, named_secret)
+    edited = [field for field, value in values.items() if getattr(locked, field) != value]
+    if edited:
+        for field in edited:
+            setattr(locked, field, values[field])
+        locked.version += 1
+        _store(locked, update_fields=[*edited, "version"])
+        _audited(actor, locked, "connector_changed", fields=sorted(edited))
+    return locked
+
+
+@transaction.atomic
+def delete_connector(*, actor: Actor, connector: Connector) -> None:
+    """Remove it, its secrets with it; what it was called stays in the audit trail."""
+    locked = _lock(actor, connector)
+    _audited(actor, locked, "connector_deleted")
+    locked.delete()
+
+
+def check_connector(*, actor: Actor, connector: Connector) -> Health:
+    """Look at the other system now and keep what was found. Nothing is kept for a kind that cannot be looked at."""
+    _refuse_foreign(actor, connector)
+    known = TYPES.get(connector.kind)
+    if known is None:
+        text = _("Integration type '%(kind)s' not supported") % {"kind": connector.kind}
+        return Health(healthy=False, message=text)
+    found = known.health(connector)  # no transaction is open while it takes its time
+    Connector.objects.filter(pk=connector.pk).update(
+        health_status="healthy" if found.healthy else "unhealthy", last_health_check=timezone.now()
+    )
+    return found
+
+
+def _lock(actor: Actor, connector: Connector) -> Connector:
+    locked = (
+        Connector.objects.visible_to(actor).select_for_update(no_key=True).filter(pk=connector.pk).first()
+    )
+    if locked is None:
+        raise NotFound(_("Integration not found"))
+    _refuse_foreign(actor, locked)
+    return locked
+
+
+def _refuse_foreign(actor: Actor, connector: Connector) -> None:
+    """What is every partner's belongs to those who see every partner."""
+    if actor.partner_ids is not None and connector.partner_id not in actor.partner_ids:
+        raise NotAllowed(_("This integration is every partner's; only those who see all of them can use it"))
+
+
+def _partner(actor: Actor, partner: Partner | str | None) -> Partner | None:
+    if partner in (None, ""):
+        if actor.partner_ids is None:
+            return None
+        if len(actor.partner_ids) > 1:
+            raise Invalid(_("Choose one of your partners"), field="partner")
+        return Partner.objects.get(pk__in=actor.partner_ids)
+    if isinstance(partner, str) and actor.partner_ids is None:
+        known = Partner.objects.filter(slug=partner).first()  # a misspelt one must not come into being here
+        if known is None:
+            raise Invalid(_("Unknown partner"), field="partner")
+        return known
+    return resolve_partner(partner, actor=actor)
+
+
+def _split(config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What may be stored readably, and what is named like a secret, with whatever contains it."""
+    _refuse_large(config, "config")
+    hidden = {name: value for name, value in config.items() if _hides(name, value)}
+    return clean_json({name: value for name, value in config.items() if name not in hidden}), hidden
+
+
+def _hides(name: object, value: Any) -> bool:
+    if _SECRET_NAME.search(str(name)):
+        return True
+    if isinstance(value, dict):
+        return any(_hides(inner, held) for inner, held in value.items())
+    return isinstance(value, list) and any(_hides("", held) for held in value)
+
+
+def _sealed(connector: Connector, secrets: dict[str, Any]) -> bytes | None:
+    if not secrets:
+        return None
+    _refuse_large(secrets, "secrets")
+    try:
+        return encrypt(orjson.dumps(secrets), context=str(connector.pk))
+    except SecretsError as error:
+        raise Invalid(str(error), field="secrets") from None
+
+
+def _refuse_large(value: dict[str, Any], field: str) -> None:
+    try:
+        size = len(orjson.dumps(value))
+    except TypeError:
+        raise Invalid(_("This is no JSON object"), field=field) from None
+    if size > MAX_BYTES:
+        raise Invalid(_("At most %(limit)d bytes") % {"limit": MAX_BYTES}, field=field)
+
+
+def _store(connector: Connector, **how: Any) -> None:
+    try:
+        with transaction.atomic():
+            connector.save(**how)
+    except IntegrityError:
+        raise Conflict(_("There is an integration of that type and name already")) from None
+
+
+def _audited(actor: Actor, connector: Connector, action: str, **more: Any) -> None:
+    detail = {"kind": connector.kind, "name": connector.name, **more}
+    audit(actor=actor, action=action, object_kind="connector", object_id=connector.pk, detail=detail)

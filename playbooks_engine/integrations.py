@@ -1,0 +1,165 @@
+"""REST: integrations, which are connectors by their public name."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from opensoar.api.base import IF_MATCH, ApiView, Detail, tagged
+from opensoar.api.fields import Flag, Object, StrictSerializer, Text
+from playbooks_engine.access import get_connector_for
+from playbooks_engine.connectors import TYPES, services
+from playbooks_engine.models import Connector
+
+READ, MANAGE = "integrations:read", "integrations:manage"
+
+
+class IntegrationSerializer(serializers.Serializer[Any]):
+    """A connection to another system. Neither its configuration nor its secrets are ever returned."""
+
+    id = serializers.UUIDField()
+    integration_type = serializers.CharField()
+    name = serializers.CharField()
+    partner = serializers.CharField(allow_null=True, help_text="null: every partner's")
+    enabled = serializers.BooleanField()
+    has_secrets = serializers.BooleanField()
+    health_status = serializers.ChoiceField(["healthy", "unhealthy"], allow_null=True)
+    last_health_check = serializers.DateTimeField(allow_null=True)
+    version = serializers.IntegerField()
+    created_at = serializers.DateTimeField()
+
+
+class IntegrationTypeSerializer(serializers.Serializer[Any]):
+    """A kind of system that OpenSOAR knows."""
+
+    type = serializers.CharField()
+    display_name = serializers.CharField()
+    description = serializers.CharField()
+
+
+class HealthSerializer(serializers.Serializer[Any]):
+    """What a look at the other system found."""
+
+    healthy = serializers.BooleanField()
+    message = serializers.CharField()
+    details = serializers.DictField()
+
+
+class IntegrationPatch(StrictSerializer):
+    """Any of what can be edited. ``secrets`` replaces all that are stored; null forgets them."""
+
+    name = Text(required=False, max_length=150)
+    partner = Text(required=False, allow_null=True, allow_blank=True, max_length=100)
+    config = Object(required=False)
+    secrets = Object(required=False, allow_null=True)
+    enabled = Flag(required=False)
+
+
+class IntegrationIn(IntegrationPatch):
+    """A new one. What is named like a secret in ``config`` (``api_key``, ``token``, …) is sealed as well."""
+
+    integration_type = Text(max_length=50)
+    name = Text(max_length=150)
+
+
+def show_integration(connector: Connector) -> dict[str, Any]:
+    """The public Integration shape, and what is ours."""
+    return {
+        "id": str(connector.pk),
+        "integration_type": connector.kind,
+        "name": connector.name,
+        "partner": connector.partner.slug if connector.partner else None,
+        "enabled": connector.enabled,
+        "has_secrets": connector.secrets is not None,
+        "health_status": connector.health_status,
+        "last_health_check": connector.last_health_check,
+        "version": connector.version,
+        "created_at": connector.created_at,
+    }
+
+
+class IntegrationTypesView(ApiView):
+    capability = READ
+
+    @extend_schema(
+        operation_id="integration_types",
+        responses=IntegrationTypeSerializer(many=True),
+        tags=["integrations"],
+    )
+    def get(self, request: Request) -> Response:
+        """The kinds whose health can be looked at."""
+        return Response(
+            [
+                {"type": t.kind, "display_name": str(t.display_name), "description": str(t.description)}
+                for t in TYPES.values()
+            ]
+        )
+
+
+class IntegrationsView(ApiView):
+    capabilities: ClassVar[dict[str, str]] = {"GET": READ, "POST": MANAGE}
+
+    @extend_schema(
+        operation_id="integrations_list", responses=IntegrationSerializer(many=True), tags=["integrations"]
+    )
+    def get(self, request: Request) -> Response:
+        """Every integration of the caller's partners, and those that are everybody's."""
+        rows = Connector.objects.visible_to(self.actor).select_related("partner")
+        return Response([show_integration(row) for row in rows])
+
+    @extend_schema(
+        operation_id="integration_create", request=IntegrationIn,
+        responses={201: IntegrationSerializer, 409: Detail}, tags=["integrations"],
+    )  # fmt: skip
+    def post(self, request: Request) -> Response:
+        """A new integration, of whatever type."""
+        body = self.body(IntegrationIn)
+        made = services.create_connector(actor=self.actor, kind=body.pop("integration_type"), **body)
+        return tagged(show_integration(made), made.version, status=201)
+
+
+class IntegrationView(ApiView):
+    capabilities: ClassVar[dict[str, str]] = {"GET": READ, "PATCH": MANAGE, "DELETE": MANAGE}
+
+    @extend_schema(operation_id="integration_get", responses=IntegrationSerializer, tags=["integrations"])
+    def get(self, request: Request, pk: str) -> Response:
+        """One integration."""
+        connector = get_connector_for(self.actor, pk, READ)
+        return tagged(show_integration(connector), connector.version)
+
+    @extend_schema(
+        operation_id="integration_patch", request=IntegrationPatch, parameters=[IF_MATCH],
+        responses={200: IntegrationSerializer, 409: Detail, 412: Detail}, tags=["integrations"],
+    )  # fmt: skip
+    def patch(self, request: Request, pk: str) -> Response:
+        """Change what is sent."""
+        connector = get_connector_for(self.actor, pk, MANAGE)
+        version = self.expected_version()
+        changed = services.update_connector(
+            actor=self.actor, connector=connector, expected_version=version, **self.body(IntegrationPatch)
+        )
+        return tagged(show_integration(changed), changed.version)
+
+    @extend_schema(operation_id="integration_delete", responses=Detail, tags=["integrations"])
+    def delete(self, request: Request, pk: str) -> Response:
+        """Remove it and its secrets."""
+        services.delete_connector(actor=self.actor, connector=get_connector_for(self.actor, pk, MANAGE))
+        return Response({"detail": _("Integration deleted")})
+
+
+class IntegrationHealthView(ApiView):
+    capability = MANAGE
+
+    @extend_schema(
+        operation_id="integration_health", request=None, responses=HealthSerializer, tags=["integrations"]
+    )
+    def post(self, request: Request, pk: str) -> Response:
+        """Look at the other system now."""
+        connector = get_connector_for(self.actor, pk, MANAGE)
+        found = services.check_connector(actor=self.actor, connector=connector)
+        return Response({"healthy": found.healthy, "message": found.message, "details": found.details})
