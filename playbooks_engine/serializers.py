@@ -12,7 +12,7 @@ from uuid import UUID
 import orjson
 from rest_framework import serializers
 
-from opensoar.api.fields import Flag, StrictSerializer, Text
+from opensoar.api.fields import Flag, Json, StrictSerializer, Text
 from playbooks_engine.models import ActionResult, CallOutput, Playbook, PlaybookRun, Priority
 
 
@@ -49,8 +49,8 @@ class ActionResultSerializer(serializers.Serializer[Any]):
     started_at = serializers.DateTimeField()
     finished_at = serializers.DateTimeField(allow_null=True)
     duration_ms = serializers.IntegerField(allow_null=True)
-    input_data = serializers.JSONField(allow_null=True)
-    output_data = serializers.JSONField(allow_null=True)
+    input_data = Json()
+    output_data = Json()
     error = serializers.CharField(allow_null=True)
     attempt = serializers.IntegerField()
     repeated = serializers.BooleanField()
@@ -77,8 +77,8 @@ class RunSerializer(serializers.Serializer[Any]):
     question = serializers.DictField(
         allow_null=True, help_text="why it needs attention, and the answers it takes"
     )
-    input_data = serializers.JSONField(allow_null=True)
-    result = serializers.JSONField(allow_null=True)
+    input_data = Json()
+    result = Json()
     requested_by = serializers.CharField(allow_null=True, help_text="who started it by hand")
     action_results = ActionResultSerializer(many=True)
     created_at = serializers.DateTimeField()
@@ -105,7 +105,7 @@ class PlaybookPatch(StrictSerializer):
 
     enabled = Flag(required=False)
     partner = Text(required=False, allow_null=True, allow_blank=True, max_length=200)
-    tenant_id = serializers.JSONField(required=False, allow_null=True, help_text="null; give partner instead")
+    tenant_id = Json(required=False, help_text="null; give partner instead")
 
     def validate_tenant_id(self, value: Any) -> None:
         if value is not None:
@@ -117,21 +117,21 @@ class RunIn(StrictSerializer):
 
     alert_id = Text(required=False, allow_null=True)
     incident_id = Text(required=False, allow_null=True)
-    input_data = serializers.JSONField(required=False, allow_null=True)
+    input_data = Json(required=False)
 
 
 class RunOnIn(StrictSerializer):
     """The playbook to run on something, and its input."""
 
     playbook_id = Text()
-    input_data = serializers.JSONField(required=False, allow_null=True)
+    input_data = Json(required=False)
 
 
 class DecideIn(StrictSerializer):
     """The answer to a run that needs attention; ``value`` is the result of a call that is ``done``."""
 
     decision = serializers.ChoiceField(["done", "not_done", "again", "cancel"])
-    value = serializers.JSONField(required=False, allow_null=True)
+    value = Json(required=False)
 
 
 def show_playbook(playbook: Playbook) -> dict[str, Any]:

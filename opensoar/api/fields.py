@@ -50,6 +50,13 @@ class Object(serializers.DictField):
         return data
 
 
+class Json(serializers.JSONField):
+    """Any JSON value. Null is one, which a schema of "anything, or null" would deny."""
+
+    def validate_empty_values(self, data: Any) -> tuple[bool, Any]:
+        return (True, None) if data is None else super().validate_empty_values(data)
+
+
 def tags(**kwargs: Any) -> serializers.ListField:
     """A list of tags."""
     return serializers.ListField(child=Text(max_length=100, allow_blank=True), max_length=100, **kwargs)
