@@ -85,6 +85,7 @@ class Engine:
         self.beat.start(self.generation)
         self.journal.start()
         self._loop_thread.start()
+        self.wake()  # the first look is now: the lease of whoever died before us counts from it
         self._sweep_thread.start()
 
     def wake(self) -> None:
@@ -157,7 +158,8 @@ class Engine:
                     pass
                 if time.monotonic() - last_check > SWEEP_SECONDS * 0.5:
                     last_check = time.monotonic()
-                    self.rescuer.sweep(self.beat.worker_id)
+                    if self.rescuer.sweep(self.beat.worker_id):
+                        self.wake()
                     self._watch()
             except CONNECTION_ERRORS as error:
                 logger.warning("sweep: the database is away: %s", error)
