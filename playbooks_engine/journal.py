@@ -115,7 +115,7 @@ class JournalWriter:
 
     def _store(self, batch: list[Write]) -> None:
         try:
-            self._attempt(batch, lambda: _store_batch(batch))
+            self._attempt(batch, lambda: store_batch(batch))
         except LostClaim as error:
             for write in batch:
                 write.done.set_exception(error)
@@ -124,7 +124,7 @@ class JournalWriter:
             logger.warning("journal batch of %d failed; storing one by one", len(batch), exc_info=True)
             for write in batch:
                 try:
-                    self._attempt([write], lambda w=write: _store_batch([w]))  # type: ignore[misc]
+                    self._attempt([write], lambda w=write: store_batch([w]))  # type: ignore[misc]
                 except Exception as error:
                     write.done.set_exception(error)
 
@@ -147,7 +147,7 @@ class JournalWriter:
             return
 
 
-def _store_batch(batch: list[Write]) -> list[Write]:
+def store_batch(batch: list[Write]) -> list[Write]:
     """One transaction; the writes whose claim is lost are left out and returned. Locks: alerts, then sequences."""
     with transaction.atomic():
         alerts = _lock_alerts([write.entry[0] for write in batch if write.entry])

@@ -112,7 +112,8 @@ def _extractor() -> TLDExtract:
     # Imported late: the library loads an HTTP client, which we never let it use. The bundled list is the only source.
     import tldextract
 
-    return tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
+    # RFC 2606 keeps .example for texts like ours: no registry gives names there, documents and demos are full of them.
+    return tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None, extra_suffixes=("example",))
 
 
 @cache

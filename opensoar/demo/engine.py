@@ -1,0 +1,146 @@
+"""The engine as the demo runs it: the real one, in one thread after the other, on the story's clock.
+
+Everything a run writes is written by the engine's own code, inside the demo's one transaction, so a worker that runs
+beside it sees nothing before it is whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import random
+from collections.abc import Callable
+from concurrent.futures import Future
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.db import connection
+
+from playbooks_engine import rows, sync
+from playbooks_engine.journal import Claim, LostClaim, Write, store_batch
+from playbooks_engine.worker import CLAIM, RELEASE, Engine
+
+# How long calls took, in seconds; others take less than one.
+TOOK = {
+    "lookup_ip_reputation": 1.9,
+    "lookup_hash": 0.8,
+    "preserve_host_context": 4.6,
+    "isolate_host": 1.4,
+    "revoke_sessions": 0.5,
+    "watch_for_spread": 27 * 60.0,
+}
+
+
+class StoryClock:
+    """The moment that is being told."""
+
+    def __init__(self, moment: datetime) -> None:
+        self._moment = moment
+
+    def __call__(self) -> datetime:
+        return self._moment
+
+    def set(self, moment: datetime) -> None:
+        """Go to ``moment``."""
+        self._moment = moment
+
+    def advance(self, seconds: float) -> None:
+        """Let ``seconds`` pass."""
+        self._moment += timedelta(seconds=seconds)
+
+
+class StoryEngine(Engine):
+    """Runs what is ready, at once, on the caller's connection: its database work is done by the thread that waits."""
+
+    def __init__(self, directories: list[str], seed: int) -> None:
+        super().__init__(directories=directories, lease=60, capacity=1)
+        self.clock = StoryClock(datetime.now(UTC))
+        self._dies_in: str | None = None
+        self._random = random.Random(seed)
+        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+
+    def __enter__(self) -> StoryEngine:
+        synced = sync.sync_playbooks(self.directories)
+        self.versions, self.generation = synced.versions, synced.generation
+        self._loop_thread.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._loop_thread.join(5)
+        self._helpers.shutdown(wait=False)
+        self._actions.shutdown(wait=False)
+
+    def die_in(self, text: str) -> None:
+        """The worker ends in the next call whose arguments hold ``text``: the call's outcome is not known."""
+        self._dies_in = text
+
+    def run_ready(self) -> None:
+        """Run every sequence that is ready, to its end or to where it stops."""
+        while claims := self._claim_ready():
+            for claim in claims:
+                self._wait_for(asyncio.run_coroutine_threadsafe(self._run_sequence(claim), self.loop))
+        with connection.cursor() as cursor:  # what "died" goes back, as a worker that ends gives it back
+            cursor.execute(RELEASE, (self.beat.worker_id,))
+
+    def _claim_ready(self) -> list[Claim]:
+        with connection.cursor() as cursor:
+            cursor.execute(CLAIM, (self.beat.worker_id, 1))
+            return [Claim(row[0], row[1], self.beat.worker_id) for row in cursor.fetchall()]
+
+    def _wait_for(self, sequence: Future[None]) -> None:
+        """Do the database work that the run asks for until it is over."""
+        sequence.add_done_callback(lambda _done: self._work.put(None))
+        while (work := self._work.get()) is not None:
+            work()
+        sequence.result()
+
+    # --- what a live run needs of its process ------------------------------------------------------------------
+
+    def submit(self, write: Write) -> Future[None]:
+        """Have the waiting thread store it; calls begin and take their time."""
+        for sql, parameters in write.statements:
+            if sql is rows.INSERT_CALL or sql is rows.CALL_AGAIN:
+                self._begin_call(sql, parameters)
+        self._work.put(lambda: self._store(write))
+        return write.done
+
+    def _begin_call(self, sql: str, parameters: tuple[Any, ...]) -> None:
+        name = parameters[4] if sql is rows.INSERT_CALL else ""
+        self.clock.advance(TOOK.get(name) or self._random.uniform(0.1, 0.9))
+        if self._dies_in is not None and sql is rows.INSERT_CALL and self._dies_in in (parameters[6] or ""):
+            self._dies_in = None
+            self.loop.call_soon_threadsafe(self._let_go_of_everything)
+
+    def _store(self, write: Write) -> None:
+        try:
+            if store_batch([write]):
+                raise LostClaim(str(write.claim.sequence_id))
+        except Exception as error:
+            write.done.set_exception(error)
+        else:
+            write.done.set_result(None)
+
+    def in_helper_thread[T](self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """Have the waiting thread do it: it holds the connection and the transaction."""
+        return self._done_by_the_waiting_thread(work)
+
+    def in_action_thread[T](self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """Likewise."""
+        return self._done_by_the_waiting_thread(work)
+
+    async def may_call(self) -> None:
+        """Always."""
+
+    def _done_by_the_waiting_thread[T](self, work: Callable[[], T]) -> asyncio.Future[T]:
+        done: Future[T] = Future()
+        self.clock.advance(self._random.uniform(0.01, 0.05))
+
+        def do() -> None:
+            try:
+                done.set_result(work())
+            except BaseException as error:
+                done.set_exception(error)
+
+        self._work.put(do)
+        return asyncio.wrap_future(done, loop=self.loop)

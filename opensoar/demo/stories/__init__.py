@@ -1,0 +1,1 @@
+"""What happens in the week: three attacks and everyday noise, one module each."""
