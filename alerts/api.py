@@ -68,7 +68,7 @@ class AlertView(ApiView):
         )
         return _answer(self, pk)
 
-    @extend_schema(responses=Detail)
+    @extend_schema(responses={200: Detail})
     def delete(self, request: Request, pk: str) -> Response:
         """Archive it."""
         services.archive_alert(actor=self.actor, alert=get_alert_for(self.actor, pk, DELETE))

@@ -66,7 +66,7 @@ class ObservablesView(ApiView):
 @transaction.atomic
 def _keep(actor: Actor, body: dict[str, Any]) -> Observable:
     values: list[TypedValue] = [(body["type"], body["value"])]
-    source = body.get("source") or None
+    source = body.get("source")
     rows: list[Observable] = []
     # Before the alert, whose lock comes after those of what holds alerts.
     for field, put in holders().items():
@@ -120,7 +120,7 @@ class EnrichmentsView(ApiView):
 class EnrichmentView(ApiView):
     capability = MANAGE
 
-    @extend_schema(responses=RemovedSerializer)
+    @extend_schema(responses={200: RemovedSerializer})
     def delete(self, request: Request, pk: str, source: str) -> Response:
         """Forget what a source said."""
         observable = get_observable_for(self.actor, pk, MANAGE)
@@ -155,6 +155,6 @@ class AlertObservablesView(ApiView):
         alert = get_alert_for(self.actor, pk, "alerts:update")
         body = self.body(ObservablesIn)
         rows = services.add_observables(
-            actor=self.actor, alert=alert, values=typed_values(body), source=body.get("source") or None
+            actor=self.actor, alert=alert, values=typed_values(body), source=body.get("source")
         )
         return Response(show_added(rows, body), status=201)

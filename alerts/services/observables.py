@@ -84,6 +84,7 @@ def canonical_values(values: Iterable[TypedValue]) -> list[tuple[str, str, bool]
 
 def observables_for(partner_id: UUID, values: Iterable[TypedValue], source: str | None) -> list[Observable]:
     """The rows of what somebody typed or pasted, in that order."""
+    source = limited_text(source, field="source", limit=100) if source else None
     typed = canonical_values(values)
     rows = upsert_observables(partner_id, typed, source=source)
     return [rows[kind, value] for kind, value, _internal in typed]
@@ -119,7 +120,6 @@ def create_observable(
 ) -> Observable:
     """An observable that is on nothing yet; the existing row where there is one."""
     owner = resolve_partner(partner, actor=actor)
-    source = limited_text(source, field="source", limit=100) if source else None
     return observables_for(owner.pk, [(type, value)], source)[0]
 
 
