@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from alerts.models import Delivery
-from tests.api.test_incident_workflow import V1, client_of
+from tests.api.clients import V1, client_of
 from tests.factories import make_alert, make_user
 
 pytestmark = pytest.mark.django_db
