@@ -20,7 +20,7 @@ urlpatterns = [
     path("observables/parse", api_observables.ParseView.as_view()),
     path("observables/<str:pk>", api_observables.ObservableView.as_view()),
     path("observables/<str:pk>/enrichments", api_observables.EnrichmentsView.as_view()),
-    path("observables/<str:pk>/enrichments/<str:source>", api_observables.EnrichmentView.as_view()),
+    path("observables/<str:pk>/enrichments/<path:source>", api_observables.EnrichmentView.as_view()),
     path("deliveries", api_deliveries.DeliveriesView.as_view()),
     path("deliveries/<str:pk>", api_deliveries.DeliveryView.as_view()),
     path("deliveries/<str:pk>/replay", api_deliveries.ReplayView.as_view()),

@@ -16,7 +16,7 @@ from rest_framework import serializers
 from alerts.iocs import parse_text
 from alerts.models import Alert, Observable, Severity
 from alerts.services.observables import TypedValue
-from opensoar.api.fields import Flag, Object, StrictSerializer, Text, tags
+from opensoar.api.fields import Flag, Number, Object, StrictSerializer, Text, tags
 from opensoar.errors import Invalid
 
 
@@ -195,7 +195,7 @@ class EnrichmentIn(StrictSerializer):
     source = Text(max_length=100)  # type: ignore[assignment]
     data = Object()  # type: ignore[assignment]
     malicious = Flag(required=False, allow_null=True, default=False)
-    score = serializers.FloatField(required=False, allow_null=True)
+    score = Number(required=False, allow_null=True)
 
 
 def show_alert(alert: Alert) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -25,7 +26,9 @@ def clean_json(value: Any) -> Any:
     match value:
         case str():
             return clean(value)
-        case None | bool() | int() | float():
+        case None | bool() | int():
+            return value
+        case float() if math.isfinite(value):
             return value
         case dict():
             return {clean(str(key)): clean_json(item) for key, item in value.items()}

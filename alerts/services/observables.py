@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
@@ -151,6 +152,8 @@ def add_enrichment(
     observable = _lock_observable(actor, observable)
     if not isinstance(data, dict):
         raise Invalid(_("data must be an object"), field="data")
+    if score is not None and not math.isfinite(score):
+        raise Invalid(_("score must be a number"), field="score")
     ObservableEnrichment.objects.update_or_create(
         observable=observable,
         source=required_text(source, field="source", limit=100),

@@ -41,6 +41,15 @@ class Flag(serializers.BooleanField):
         return bool(data)
 
 
+class Number(serializers.FloatField):
+    """A number; no text passes for one."""
+
+    def to_internal_value(self, data: Any) -> float:
+        if isinstance(data, bool) or not isinstance(data, int | float):
+            self.fail("invalid")
+        return float(super().to_internal_value(data))
+
+
 class Object(serializers.DictField):
     """A JSON object of anything."""
 
