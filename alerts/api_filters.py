@@ -21,6 +21,7 @@ from django_filters import (
 
 from alerts.models import Alert, AlertObservable, Delivery, Observable, ObservableEnrichment, Severity
 from alerts.services.observables import value_hash
+from opensoar.accounts.models import Partner
 
 UTC_HELP = "ISO 8601; UTC where no zone is given"
 
@@ -141,6 +142,7 @@ class DeliveryFilter(FilterSet):
 
     state = ChoiceFilter(choices=Delivery.State.choices)
     source = CharFilter()
+    partner = CharFilter(method="by_partner", help_text="its short name")
     alert_id = UUIDFilter()
     token_id = UUIDFilter()
     received_at__gte = IsoDateTimeFilter(field_name="received_at", lookup_expr="gte", help_text=UTC_HELP)
@@ -149,3 +151,7 @@ class DeliveryFilter(FilterSet):
     class Meta:
         model = Delivery
         fields: tuple[str, ...] = ()
+
+    def by_partner(self, queryset: QuerySet[Delivery], name: str, value: str) -> QuerySet[Delivery]:
+        """By short name; deliveries hold the id only."""
+        return queryset.filter(partner_id__in=Partner.objects.filter(slug=value).values("pk"))
