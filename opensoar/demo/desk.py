@@ -179,7 +179,7 @@ class Desk:
             batch += read_body(body, self._envelope(signal.source, signal.partner, moment))
         ingest.write(batch)
         outcome = batch[0].outcome
-        if signal.stored is None and outcome is not None:
+        if signal.stored is None and outcome is not None and outcome.alert_id is not None:
             signal.stored = Alert.objects.select_related("partner").get(pk=outcome.alert_id)
             if outcome.playbooks:
                 self.engine.run_ready()

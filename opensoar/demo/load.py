@@ -20,8 +20,9 @@ from opensoar.accounts.services import audit
 from opensoar.demo.desk import SEED, Desk
 from opensoar.demo.engine import StoryEngine
 from opensoar.demo.people import PEOPLE, TELLER, Cast
-from opensoar.demo.stories import cloud, everyday, noise, payroll, spray
+from opensoar.demo.stories import cloud, everyday, intel, noise, payroll, spray
 from opensoar.errors import Conflict
+from opensoar.supervisor.instance import read_credentials, write_credentials
 from playbooks_engine import bell
 from playbooks_engine.models import PlaybookRun
 
@@ -66,11 +67,20 @@ def load(
         return _loaded(password)
 
 
+def keep_in(credentials: Path) -> Callable[[str], None]:
+    """What adds the password to a ``credentials.env`` (embedded mode)."""
+
+    def keep(password: str) -> None:
+        write_credentials(credentials, read_credentials(credentials) | {"OPENSOAR_DEMO_PASSWORD": password})
+
+    return keep
+
+
 def _tell(password: str, now: datetime) -> None:
     directories = list(dict.fromkeys([*map(str, settings.PLAYBOOK_DIRS), str(PLAYBOOKS)]))
     with StoryEngine(directories, SEED) as engine:
         desk = Desk(now, Cast(password), engine)
-        for story in (payroll, spray, cloud, everyday, noise):
+        for story in (payroll, spray, cloud, everyday, intel, noise):
             story.tell(desk)
         desk.play()
         desk.leave_one_running()

@@ -224,6 +224,8 @@ def introduce(product: Product, say: Callable[[str], None]) -> None:
     if product.created_admin:
         name, password = known["OPENSOAR_ADMIN_USERNAME"], known["OPENSOAR_ADMIN_PASSWORD"]
         say(f"Admin user: {name}   password: {password}   (shown once)")
+    if product.work is not None and (demo := product.work.demo):
+        say(f"Demo users: {demo['users']}   password: {demo['password']}   (shown once)")
     if known:
         say(f"For scripts: {product.credentials}")
     elif options.database_url:

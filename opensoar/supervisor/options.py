@@ -11,6 +11,7 @@ from pathlib import Path
 from opensoar.env import env_int, env_list, env_secret, env_str
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
+DEMO_PLAYBOOKS = BASE_DIR / "opensoar" / "demo" / "playbooks"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,11 @@ def read_options(values: Mapping[str, object]) -> Options:
     if chosen:
         os.environ["PLAYBOOK_DIRS"] = str(chosen)
     playbooks = env_list("PLAYBOOK_DIRS", [str(BASE_DIR / "playbooks")], separators="," + os.pathsep)
+    if values.get("demo"):
+        playbooks = [
+            *playbooks,
+            str(DEMO_PLAYBOOKS),
+        ]  # whose runs the demo shows; without them they are "missing"
     return Options(
         host=str(values.get("host") or env_str("OPENSOAR_HOST", "127.0.0.1")),
         port=int(str(port)),

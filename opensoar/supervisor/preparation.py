@@ -26,6 +26,9 @@ class Preparation:
         self.log = data_dir / "logs" / "prepare.log"
         self._log_start = self.log.stat().st_size if self.log.exists() else 0
         self.created_admin = False
+        self.demo: dict[
+            str, str
+        ] = {}  # who can sign in to the demo that this start loaded, with which password
         self._stamps = stamps.Stamps(data_dir)
         self._now = stamps.current(options)
         # Migrations are the owner's; nothing else ever gets that URL.
@@ -46,7 +49,7 @@ class Preparation:
             return
         argv = [sys.executable, str(BASE_DIR / "manage.py"), "prepare", *steps]
         argv += ["--credentials", str(self.credentials), "--url", self.options.url]
-        argv += ["--demo"] if self.options.demo else []
+        argv += ["--demo"] if self.options.demo and only is None else []
         with open(self.log, "ab") as errors:
             process = subprocess.Popen(
                 argv,
@@ -113,5 +116,6 @@ class Preparation:
         if not isinstance(message, dict):
             return
         self.created_admin = self.created_admin or bool(message.get("created_admin"))
+        self.demo = message.get("demo") or self.demo
         if message.get("done"):
             self.tree.say(str(message["done"]))

@@ -12,7 +12,7 @@ from alerts import services as alerts
 from opensoar.demo.desk import Desk, Signal
 
 WEEK = 7 * 1440.0
-OPEN = {None: 151, "tomas": 2, "priya": 3}  # how many stay open with whom
+OPEN = {None: 151, "tomas": 1, "priya": 3}  # how many stay open with whom
 RESOLVED = 96
 SITES = {"acme": ("KI", "HL", "HH", "B", "M"), "hanse": ("HL-DEPOT", "HRO", "GDN")}
 FIRST = "abcdefghijklmnoprstvw"

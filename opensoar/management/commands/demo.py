@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from opensoar.demo.load import load
+from opensoar.demo.load import keep_in, load
 from opensoar.errors import ServiceError
-from opensoar.supervisor.instance import read_credentials, write_credentials
 
 
 class Command(BaseCommand):
@@ -18,25 +19,28 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--force", action="store_true", help="also beside alerts that are there already")
-        parser.add_argument(
-            "--credentials", type=Path, help="a credentials.env that the demo's password is added to"
-        )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        path: Path | None = options["credentials"]
-
-        def keep(password: str) -> None:
-            if path is not None:
-                write_credentials(path, read_credentials(path) | {"OPENSOAR_DEMO_PASSWORD": password})
-
+        credentials = running_credentials()
         try:
-            done = load(force=options["force"], keep=keep)
+            done = load(force=options["force"], keep=keep_in(credentials) if credentials else None)
         except ServiceError as refusal:
             raise CommandError(refusal.detail) from None
         if done.password is None:
             self.stdout.write(
-                "The demo is loaded already; nothing was changed. To begin anew, use an empty database."
+                "The demo is loaded already: nothing was changed. An empty database begins anew."
             )
             return
         self.stdout.write(f"Demo loaded: {done.alerts} alerts, {done.incidents} incidents, {done.runs} runs")
         self.stdout.write(f"Users: {', '.join(done.users)}   password: {done.password}   (shown once)")
+
+
+def running_credentials() -> Path | None:
+    """The credentials.env of the installation that runs here, if it is the one whose database this command uses."""
+    credentials, running = (
+        settings.DATA_DIR / "credentials.env",
+        settings.DATA_DIR / "run" / "environment.json",
+    )
+    url = os.environ.get("DATABASE_URL", "")
+    here = url != "" and credentials.exists() and running.exists() and url in running.read_text()
+    return credentials if here else None
