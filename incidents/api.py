@@ -5,37 +5,25 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.utils.translation import gettext as _
-from django_filters import CharFilter, ChoiceFilter, FilterSet
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from alerts.access import get_alert_for
-from alerts.models import Alert, Severity
+from alerts.models import Alert
 from alerts.serializers import AlertSerializer, AssignIn, ReasonIn, show_alerts
 from incidents import serializers as shapes
 from incidents import services
 from incidents.access import get_incident_for
+from incidents.api_filters import ApiIncidentFilter
 from incidents.models import Incident
 from incidents.serializers import IncidentSerializer, show_incident, show_incidents
 from opensoar.access import require
-from opensoar.api.base import IF_MATCH, ApiView, Detail, query_parameters, tagged
+from opensoar.api.base import ETAG, IF_MATCH, ApiView, Detail, query_parameters, tagged
 from opensoar.api.pagination import CURSOR_PARAMETER, PAGE_PARAMETERS, envelope, paginate
 from opensoar.errors import Invalid
 
 READ, CREATE, UPDATE = "incidents:read", "incidents:create", "incidents:update"
-
-
-class ApiIncidentFilter(FilterSet):
-    """What the list can be narrowed by."""
-
-    status = ChoiceFilter(choices=Incident.Status.choices)
-    severity = ChoiceFilter(choices=Severity.choices)
-    partner = CharFilter(field_name="partner__slug")
-
-    class Meta:
-        model = Incident
-        fields: tuple[str, ...] = ()
 
 
 def answer(view: ApiView, pk: object, status: int = 200) -> Response:
@@ -72,12 +60,12 @@ class IncidentsView(ApiView):
 class IncidentView(ApiView):
     capabilities: ClassVar[dict[str, str]] = {"GET": READ, "PATCH": UPDATE}
 
-    @extend_schema(operation_id="incidents_get", responses=IncidentSerializer)
+    @extend_schema(operation_id="incidents_get", responses=IncidentSerializer, parameters=[ETAG])
     def get(self, request: Request, pk: str) -> Response:
         """One incident, by id or number."""
         return answer(self, pk)
 
-    @extend_schema(request=shapes.IncidentPatch, responses=IncidentSerializer, parameters=[IF_MATCH])
+    @extend_schema(request=shapes.IncidentPatch, responses=IncidentSerializer, parameters=[IF_MATCH, ETAG])
     def patch(self, request: Request, pk: str) -> Response:
         """Change what is sent."""
         incident = get_incident_for(self.actor, pk, UPDATE)
@@ -91,7 +79,7 @@ class IncidentView(ApiView):
 class AssignView(ApiView):
     capability = UPDATE
 
-    @extend_schema(request=AssignIn, responses=IncidentSerializer, parameters=[IF_MATCH])
+    @extend_schema(request=AssignIn, responses=IncidentSerializer, parameters=[IF_MATCH, ETAG])
     def post(self, request: Request, pk: str) -> Response:
         """Give it to somebody, or to nobody."""
         incident = get_incident_for(self.actor, pk, UPDATE)
@@ -105,7 +93,7 @@ class AssignView(ApiView):
 class CloseView(ApiView):
     capability = UPDATE
 
-    @extend_schema(request=shapes.CloseIn, responses=IncidentSerializer, parameters=[IF_MATCH])
+    @extend_schema(request=shapes.CloseIn, responses=IncidentSerializer, parameters=[IF_MATCH, ETAG])
     def post(self, request: Request, pk: str) -> Response:
         """Close with determination, impact and summary."""
         incident = get_incident_for(self.actor, pk, UPDATE)
@@ -121,7 +109,7 @@ class CloseView(ApiView):
 class ReopenView(ApiView):
     capability = UPDATE
 
-    @extend_schema(request=ReasonIn, responses=IncidentSerializer, parameters=[IF_MATCH])
+    @extend_schema(request=ReasonIn, responses=IncidentSerializer, parameters=[IF_MATCH, ETAG])
     def post(self, request: Request, pk: str) -> Response:
         """Open it again."""
         incident = get_incident_for(self.actor, pk, UPDATE)

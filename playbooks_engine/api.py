@@ -12,7 +12,7 @@ from rest_framework.response import Response
 
 from alerts.access import get_alert_for
 from incidents.access import get_incident_for
-from opensoar.api.base import IF_MATCH, ApiView, query_parameters, tagged
+from opensoar.api.base import ETAG, IF_MATCH, ApiView, query_parameters, tagged
 from opensoar.api.pagination import CURSOR_PARAMETER, PAGE_PARAMETERS, envelope, paginate
 from playbooks_engine import serializers as shapes
 from playbooks_engine import services
@@ -57,7 +57,7 @@ class PlaybooksView(ApiView):
 class PlaybookView(ApiView):
     capabilities: ClassVar[dict[str, str]] = {"GET": READ, "PATCH": MANAGE}
 
-    @extend_schema(operation_id="playbook_get", responses=PlaybookSerializer)
+    @extend_schema(operation_id="playbook_get", responses=PlaybookSerializer, parameters=[ETAG])
     def get(self, request: Request, pk: str) -> Response:
         """One playbook."""
         playbook = get_playbook_for(self.actor, pk, READ)
@@ -67,7 +67,7 @@ class PlaybookView(ApiView):
         operation_id="playbook_patch",
         request=shapes.PlaybookPatch,
         responses=PlaybookSerializer,
-        parameters=[IF_MATCH],
+        parameters=[IF_MATCH, ETAG],
     )
     def patch(self, request: Request, pk: str) -> Response:
         """Switch it on or off, and say whose alerts it runs for."""

@@ -82,6 +82,30 @@ def test_the_list_filters_and_pages() -> None:
         assert client.get(URL, query).status_code == 422, query
 
 
+def test_the_list_narrows_by_owner_tags_time_and_several_words() -> None:
+    ada = make_user("ada")
+    client = client_of(ada)
+    make_incident("one", severity="low", tags=["vip"], owner=ada)
+    two = make_incident("two", severity="critical", tags=["db", "eu"])
+    make_incident("three", severity="medium")
+
+    def titles(**query: Any) -> list[str]:
+        return [one["title"] for one in client.get(URL, query).json()["incidents"]]
+
+    assert titles(assigned_to=str(ada.pk)) == titles(unassigned="false") == ["one"]
+    assert titles(unassigned="true") == ["three", "two"]
+    assert titles(tags__overlap="vip,eu") == ["two", "one"]
+    assert titles(severity__in="low,critical", status__in="open,contained") == ["two", "one"]
+    assert titles(created_at__gte=two.created_at.isoformat()) == ["three", "two"]
+    assert titles(created_at__lt=two.created_at.isoformat()) == ["one"]
+    assert titles(ordering="-severity") == ["two", "three", "one"]
+    assert titles(ordering="created_at") == ["one", "two", "three"]
+    for query in (
+        {"severity__in": "low,huge"}, {"assigned_to": "ada"}, {"created_at__gte": "yesterday"}, {"ordering": "title"},
+    ):  # fmt: skip
+        assert client.get(URL, query).status_code == 422, query
+
+
 def test_read_by_id_and_by_number() -> None:
     client, incident = client_of(make_user()), make_incident(alerts=[make_alert(techniques=["T1566"])])
     for name in (incident.pk, incident.number, f"INC-{incident.number}"):

@@ -1,0 +1,40 @@
+"""What the API's list of incidents can be narrowed by."""
+
+from __future__ import annotations
+
+from django_filters import BooleanFilter, CharFilter, ChoiceFilter, FilterSet, IsoDateTimeFilter, UUIDFilter
+
+from alerts.api_filters import UTC_HELP, ChoicesFilter, StableOrdering, WordsFilter
+from alerts.models import Severity
+from incidents.models import Incident
+
+
+class ApiIncidentFilter(FilterSet):
+    """Incidents by what they are, whose they are and when they came."""
+
+    status = ChoiceFilter(choices=Incident.Status.choices)
+    status__in = ChoicesFilter(field_name="status", choices=Incident.Status.choices)
+    severity = ChoiceFilter(choices=Severity.choices)
+    severity__in = ChoicesFilter(field_name="severity", choices=Severity.choices)
+    determination = ChoiceFilter(choices=Incident.Determination.choices)
+    impact = ChoiceFilter(choices=Incident.Impact.choices)
+    partner = CharFilter(field_name="partner__slug")
+    assigned_to = UUIDFilter()
+    unassigned = BooleanFilter(field_name="assigned_to", lookup_expr="isnull", help_text="in nobody's hands")
+    tags__overlap = WordsFilter(field_name="tags", lookup_expr="overlap", help_text="any of these tags")
+    created_at__gte = IsoDateTimeFilter(field_name="created_at", lookup_expr="gte", help_text=UTC_HELP)
+    created_at__lt = IsoDateTimeFilter(field_name="created_at", lookup_expr="lt", help_text=UTC_HELP)
+    closed_at__gte = IsoDateTimeFilter(field_name="closed_at", lookup_expr="gte", help_text=UTC_HELP)
+    closed_at__lt = IsoDateTimeFilter(field_name="closed_at", lookup_expr="lt", help_text=UTC_HELP)
+    ordering = StableOrdering(
+        fields={
+            "id": "created_at",
+            "updated_at": "updated_at",
+            "severity_rank": "severity",
+            "status": "status",
+        }
+    )
+
+    class Meta:
+        model = Incident
+        fields: tuple[str, ...] = ()
