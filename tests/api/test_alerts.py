@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from alerts.models import Alert
 from alerts.services import add_observables
+from opensoar.api import pagination
 from tests.api.clients import V1, client_of, queries
 from tests.factories import SYSTEM, make_alert, make_partner, make_user
 
@@ -143,6 +144,20 @@ def test_pages_by_offset_and_by_cursor() -> None:
         if len(seen) == 2:
             make_alert("in between")  # shifts nothing
     assert seen == ["4", "3", "2", "1", "0"]
+
+
+def test_a_large_total_is_an_estimate_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(4):
+        make_alert(str(number))
+    client = client_of(make_user())
+    monkeypatch.setattr(pagination, "EXACT_TOTAL", 4)
+    assert "total_is_estimate" not in client.get(URL).json()
+    monkeypatch.setattr(pagination, "EXACT_TOTAL", 3)
+    for query in ({"limit": 2}, {"cursor": "", "q": "1"}, {"cursor": "", "limit": 1}):
+        page = client.get(URL, query).json()
+        assert page.get("total_is_estimate", False) == ("q" not in query)
+        assert page["total"] >= len(page["alerts"])
+        assert "q" in query or page["total"] >= 4
 
 
 def test_archived_alerts_and_those_of_other_partners_are_not_there() -> None:
