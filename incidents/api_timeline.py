@@ -21,12 +21,12 @@ from opensoar.api.activities import (
     ActivitySerializer,
     CommentIn,
     TimelineEventSerializer,
-    first_entries,
     show_activities,
 )
 from opensoar.api.base import ApiView
 from opensoar.api.pagination import PAGE_PARAMETERS, envelope, paginate
 from opensoar.text import choice
+from opensoar.timeline import first_entries
 
 READ, UPDATE = "incidents:read", "incidents:update"
 EVENT_TYPES = ["all", "alert", "incident", "comment"]

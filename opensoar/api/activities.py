@@ -8,9 +8,7 @@ from django.utils.translation import gettext as _
 from rest_framework import serializers
 
 from opensoar.api.fields import StrictSerializer, Text
-from opensoar.timeline import Shown, first_entries, fold
-
-__all__ = ["ActivitySerializer", "CommentIn", "TimelineEventSerializer", "first_entries", "show_activities"]
+from opensoar.timeline import Shown, fold
 
 
 class ActivitySerializer(serializers.Serializer[Any]):
