@@ -111,7 +111,7 @@ def suggestions(actor: Actor, *, limit: int = SHOWN_SUGGESTIONS) -> list[Suggest
     """What ``actor`` could open, best first; without what was dismissed and has seen nothing new."""
     found = _without_twins(_groups(actor))
     found.sort(key=lambda s: (-s.score, -s.last_seen.timestamp(), s.id))
-    found = found[:limit]
+    found = _without_parts(found)[:limit]
     shown = {pk for suggestion in found for pk in suggestion.alert_ids[:SHOWN_ALERTS]}
     alerts = {
         alert.pk: alert for alert in Alert.objects.visible_to(actor).with_related().filter(pk__in=shown)
@@ -157,18 +157,26 @@ def accept_suggestion(
 
 @transaction.atomic
 def dismiss_suggestion(*, actor: Actor, suggestion_id: str, reason: str = "") -> SuggestionDismissal:
-    """Say no. It comes back when an alert joins that was not there now."""
-    suggestion = _one(actor, suggestion_id)
-    dismissal = SuggestionDismissal(
-        suggestion_id=suggestion.id,
-        partner_id=suggestion.partner_id,
-        seen=suggestion.alert_ids,
-        reason=limited_text(reason, field="reason"),
-        dismissed_by_id=actor.user_id,
-        dismissed_at=clock.now(),
-    )
-    dismissal.save(force_insert=True)
-    return dismissal
+    """Say no. It comes back when an alert joins that was not there now.
+
+    The same alerts may share more than this entity, and only the strongest was shown: the answer is the same for all.
+    """
+    suggestion, reason = _one(actor, suggestion_id), limited_text(reason, field="reason")
+    twins = [
+        s for s in _groups(actor) if s.id != suggestion.id and set(s.alert_ids) == set(suggestion.alert_ids)
+    ]
+    dismissals = [
+        SuggestionDismissal(
+            suggestion_id=one.id,
+            partner_id=one.partner_id,
+            seen=one.alert_ids,
+            reason=reason,
+            dismissed_by_id=actor.user_id,
+            dismissed_at=clock.now(),
+        )
+        for one in (suggestion, *twins)
+    ]
+    return SuggestionDismissal.objects.bulk_create(dismissals)[0]
 
 
 def _candidates(actor: Actor) -> AlertQuerySet:
@@ -240,3 +248,13 @@ def _without_twins(found: Iterable[Suggestion]) -> list[Suggestion]:
             first.explanation += "; " + _("they also share %(what)s") % {"what": also}
         kept.append(first)
     return kept
+
+
+def _without_parts(found: list[Suggestion]) -> list[Suggestion]:
+    """Without those whose alerts are all in a better one, unless they share something more telling than that one."""
+    kept: list[tuple[Suggestion, frozenset[UUID]]] = []
+    for suggestion in found:
+        ids, weight = frozenset(suggestion.alert_ids), ENTITY_WEIGHT[suggestion.entity]
+        if not any(weight <= ENTITY_WEIGHT[better.entity] and ids <= whole for better, whole in kept):
+            kept.append((suggestion, ids))
+    return [suggestion for suggestion, _ids in kept]

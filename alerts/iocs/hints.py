@@ -107,7 +107,7 @@ _NEVER = _words(
     "classname package apiversion logname license author authors falsepositives timezone timestamp contenttype "
     "mimetype encoding user.domain account.domain host.domain ntdomain userdomain accountdomain logondomain "
     "subjectdomainname targetdomainname container.image image.name image.repository imagename imagetag registryname ecs.version "
-    "format ja3 ja3s ja3hash jarm imphash pehash vhash authentihash upnsuffix"
+    "format ja3 ja3s ja3hash ja3.hash ja3s.hash jarm imphash pehash vhash authentihash upnsuffix"
 )
 _VERSION = _words("version versions build buildnumber firmware kernel oid osversion revision release")
 # Identifiers are often 32 or 64 hexadecimal digits.

@@ -163,6 +163,31 @@ def test_service_dismissed_until_something_new_joins():
 
 
 @pytest.mark.django_db
+def test_service_dismissed_whatever_else_the_alerts_share():
+    pair(hostname="NESSUS-01", username="scan")
+    [found] = suggestions(SYSTEM)
+    assert "they also share" in found.explanation
+    dismiss_suggestion(actor=SYSTEM, suggestion_id=found.id)
+    assert suggestions(SYSTEM) == []
+    make_alert(hostname="NESSUS-01")
+    assert [(s.entity, s.alert_count) for s in suggestions(SYSTEM)] == [("hostname", 3)]
+
+
+@pytest.mark.django_db
+def test_service_a_part_of_a_better_one_is_not_shown_beside_it():
+    pair(hostname="WS-1")
+    make_alert(source_ip=IP)
+    assert [(s.entity, s.alert_count) for s in suggestions(SYSTEM)] == [("source_ip", 3)]
+
+
+@pytest.mark.django_db
+def test_service_a_part_that_shares_something_more_telling_is_shown():
+    pair(source_ip=None, hostname="WS-1", dest_ip="10.0.0.80")
+    make_alert(dest_ip="10.0.0.80")
+    assert {s.entity for s in suggestions(SYSTEM)} == {"hostname", "dest_ip"}
+
+
+@pytest.mark.django_db
 @pytest.mark.parametrize("wrong", ["", "x", "'; DROP TABLE", "%s", "\x00", "a" * 64])
 def test_service_unknown_ids(wrong):
     pair()
