@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.utils.translation import gettext as _
 
 from alerts.models import Alert, Delivery, Observable
@@ -18,6 +20,17 @@ def get_alert_for(actor: Actor, pk: object, capability: str) -> Alert:
     if alert is None:
         raise NotFound(missing)
     return alert
+
+
+def get_alerts_for(actor: Actor, ids: Iterable[object], capability: str) -> list[Alert]:
+    """Many alerts at once, in the order of their ids; raises as :func:`get_alert_for` does, for the first that is not there."""
+    require(actor, capability)
+    missing = _("Alert not found")
+    wanted = {parse_id(pk, missing=missing) for pk in ids}
+    alerts = list(Alert.objects.visible_to(actor).with_related().filter(pk__in=wanted).order_by("pk"))
+    if len(alerts) != len(wanted):
+        raise NotFound(missing)
+    return alerts
 
 
 def get_observable_for(actor: Actor, pk: object, capability: str) -> Observable:

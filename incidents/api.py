@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from alerts.access import get_alert_for
+from alerts.access import get_alert_for, get_alerts_for
 from alerts.models import Alert
 from alerts.serializers import AlertSerializer, AssignIn, ReasonIn, show_alerts
 from incidents import serializers as shapes
@@ -52,8 +53,9 @@ class IncidentsView(ApiView):
         body = self.body(shapes.IncidentIn)
         if body.pop("template_id", None):  # there are none yet, and this is what the public API says then
             raise Invalid(_("Incident template not found"), field="template_id", status=400)
-        owner = body.pop("assigned_to", None)
-        incident = services.open_incident(actor=self.actor, owner=owner, **body)
+        owner, ids = body.pop("assigned_to", None), body.pop("alert_ids", [])
+        alerts = get_alerts_for(self.actor, ids, "alerts:read")
+        incident = services.open_incident(actor=self.actor, owner=owner, alerts=alerts, **body)
         return answer(self, incident.pk, 201)
 
 
@@ -134,9 +136,15 @@ class IncidentAlertsView(ApiView):
 
     @extend_schema(request=shapes.LinkIn, responses={201: Detail})
     def post(self, request: Request, pk: str) -> Response:
-        """Link an alert."""
+        """Link an alert, or several."""
         incident = get_incident_for(self.actor, pk, UPDATE)
-        alert = get_alert_for(self.actor, self.body(shapes.LinkIn)["alert_id"], "alerts:read")
+        body = self.body(shapes.LinkIn)
+        if "alert_ids" in body:
+            alerts = get_alerts_for(self.actor, body["alert_ids"], "alerts:read")
+            _incident, linked = services.link_alerts(actor=self.actor, incident=incident, alerts=alerts)
+            said = ngettext("%d alert linked to incident", "%d alerts linked to incident", linked) % linked
+            return Response({"detail": said}, status=201)
+        alert = get_alert_for(self.actor, body["alert_id"], "alerts:read")
         services.link_alert(actor=self.actor, incident=incident, alert=alert)
         return Response({"detail": _("Alert linked to incident")}, status=201)
 
@@ -176,5 +184,6 @@ class AlertIncidentsView(ApiView):
             services.link_alert(actor=self.actor, incident=incident, alert=alert)
         else:
             require(self.actor, CREATE)
-            incident = services.open_incident(actor=self.actor, alerts=[alert], **body)
+            owner = body.pop("assigned_to", None)
+            incident = services.open_incident(actor=self.actor, alerts=[alert], owner=owner, **body)
         return answer(self, incident.pk, 201)

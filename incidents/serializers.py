@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from django.utils.translation import gettext as _
 from rest_framework import serializers
 
 from alerts.models import Severity
@@ -80,8 +81,13 @@ class SuggestionSerializer(serializers.Serializer[Any]):
     alerts = AlertSerializer(many=True)
 
 
+def alert_ids(**kwargs: Any) -> serializers.ListField:
+    """Several alerts."""
+    return serializers.ListField(child=Text(max_length=100), max_length=200, **kwargs)
+
+
 class IncidentIn(StrictSerializer):
-    """A new incident."""
+    """A new incident, with the alerts that are to be in it."""
 
     title = Text()
     description = Text(required=False, allow_null=True, allow_blank=True)
@@ -91,6 +97,7 @@ class IncidentIn(StrictSerializer):
     tlp = Text(required=False)
     pap = Text(required=False)
     assigned_to = Text(required=False, allow_null=True, allow_blank=True)
+    alert_ids = alert_ids(required=False)
     template_id = Text(required=False, allow_null=True)
 
 
@@ -118,12 +125,19 @@ class FromAlertIn(StrictSerializer):
     description = Text(required=False, allow_null=True, allow_blank=True)
     severity = Text(required=False)
     tags = tags(required=False)
+    assigned_to = Text(required=False, allow_null=True, allow_blank=True)
 
 
 class LinkIn(StrictSerializer):
-    """An alert."""
+    """An alert, or several; of several, those that are linked already stay as they are."""
 
-    alert_id = Text()
+    alert_id = Text(required=False)
+    alert_ids = alert_ids(required=False, min_length=1)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if len(attrs) != 1:
+            raise serializers.ValidationError(_("Give alert_id or alert_ids"))
+        return attrs
 
 
 class CloseIn(StrictSerializer):

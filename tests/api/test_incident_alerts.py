@@ -27,6 +27,28 @@ def test_link_list_and_unlink() -> None:
     assert actions(alert) == ["incident_linked", "incident_unlinked"]
 
 
+def test_several_at_once() -> None:
+    client, first, second, third = client_of(make_user()), make_alert(), make_alert(), make_alert()
+    ids = [str(alert.pk) for alert in (first, second, third)]
+    made = client.post(V1 + "incidents", {"title": "Many", "alert_ids": ids[:2]}).json()
+    assert made["alert_count"] == 2
+    url = f"{V1}incidents/{made['id']}/alerts"
+    answer = client.post(url, {"alert_ids": [*ids, ids[0]]})
+    assert (answer.status_code, answer.json()) == (201, {"detail": "1 alert linked to incident"})
+    assert client.post(url, {"alert_ids": ids}).json() == {"detail": "0 alerts linked to incident"}
+    incident = Incident.objects.get()
+    assert actions(incident) == ["incident_created", *["alert_linked"] * 3]
+    foreign = str(make_alert(partner=make_partner()).pk)
+    for body, status in (
+        ({"alert_ids": [ids[0], foreign]}, 422), ({"alert_ids": ["nonsense"]}, 404), ({"alert_ids": []}, 422),
+        ({"alert_ids": ids, "alert_id": ids[0]}, 422), ({"alert_ids": ids * 70}, 422),
+    ):  # fmt: skip
+        assert client.post(url, body).status_code == status, body
+    bound = client_of(make_user(partners=[make_partner("acme")]))
+    assert bound.post(V1 + "incidents", {"title": "x", "alert_ids": ids}).status_code == 404
+    assert Incident.objects.count() == 1
+
+
 def test_what_cannot_be_linked() -> None:
     client, incident = client_of(make_user()), make_incident()
     url = f"{V1}incidents/{incident.pk}/alerts"
@@ -42,8 +64,9 @@ def test_what_cannot_be_linked() -> None:
 def test_an_alert_opens_an_incident_or_joins_one() -> None:
     client, alert = client_of(make_user("ada")), make_alert()
     url = f"{V1}alerts/{alert.pk}/incidents"
-    made = client.post(url, {"title": "Break-in", "severity": "critical", "tags": ["x"]})
-    assert made.status_code == 201
+    body = {"title": "Break-in", "severity": "critical", "tags": ["x"], "assigned_to": "ada"}
+    made = client.post(url, body)
+    assert (made.status_code, made.json()["assigned_username"]) == (201, "ada")
     assert (made.json()["alert_count"], made.json()["severity"]) == (1, "critical")
     other = make_incident("Another")
     assert client.post(url, {"incident_id": str(other.pk)}).json()["title"] == "Another"
