@@ -128,6 +128,11 @@ class Alert(models.Model):
                 name="alert_open_queue", condition=~Q(status="resolved"),
             ),
             models.Index(fields=["assigned_to"], name="alert_assigned_to", condition=Q(assigned_to__isnull=False)),
+            # What retention looks for; new alerts are not in it.
+            models.Index(
+                fields=["resolved_at"], name="alert_retention",
+                condition=Q(resolved_at__isnull=False, archived_at__isnull=True),
+            ),
             models.Index(F("source_ip"), F("id").desc(), name="alert_source_ip", condition=Q(source_ip__isnull=False)),
             models.Index(F("hostname"), F("id").desc(), name="alert_hostname", condition=Q(hostname__isnull=False)),
         ]  # fmt: skip

@@ -1,7 +1,11 @@
-"""Paths for load balancers and supervisors."""
+"""Paths for load balancers, supervisors and monitoring."""
 
 from django.urls import path
 
-from opensoar import ops
+from opensoar import ops, ops_metrics
 
-urlpatterns = [path("livez", ops.live, name="livez"), path("readyz", ops.ready, name="readyz")]
+urlpatterns = [
+    path("livez", ops.live, name="livez"),
+    path("readyz", ops.ready, name="readyz"),
+    path("metrics", ops_metrics.MetricsView.as_view(), name="metrics"),
+]

@@ -26,6 +26,7 @@ class IntegrationSerializer(serializers.Serializer[Any]):
     integration_type = serializers.CharField()
     name = serializers.CharField()
     partner = serializers.CharField(allow_null=True, help_text="null: every partner's")
+    tenant_id = serializers.CharField(allow_null=True, help_text="Always null: partners take its place.")
     enabled = serializers.BooleanField()
     has_secrets = serializers.BooleanField()
     health_status = serializers.ChoiceField(["healthy", "unhealthy"], allow_null=True)
@@ -42,7 +43,7 @@ class IntegrationTypeSerializer(serializers.Serializer[Any]):
     description = serializers.CharField()
 
 
-class HealthSerializer(serializers.Serializer[Any]):
+class IntegrationHealthSerializer(serializers.Serializer[Any]):
     """What a look at the other system found."""
 
     healthy = serializers.BooleanField()
@@ -58,6 +59,14 @@ class IntegrationPatch(StrictSerializer):
     config = Object(required=False)
     secrets = Object(required=False, allow_null=True)
     enabled = Flag(required=False)
+    tenant_id = serializers.JSONField(required=False, allow_null=True, help_text="null; give partner instead")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if attrs.pop("tenant_id", None) is not None:
+            raise serializers.ValidationError(
+                {"tenant_id": [_("Partners take the tenants' place: give partner")]}
+            )
+        return attrs
 
 
 class IntegrationIn(IntegrationPatch):
@@ -74,6 +83,7 @@ def show_integration(connector: Connector) -> dict[str, Any]:
         "integration_type": connector.kind,
         "name": connector.name,
         "partner": connector.partner.slug if connector.partner else None,
+        "tenant_id": None,
         "enabled": connector.enabled,
         "has_secrets": connector.secrets is not None,
         "health_status": connector.health_status,
@@ -145,7 +155,7 @@ class IntegrationView(ApiView):
         )
         return tagged(show_integration(changed), changed.version)
 
-    @extend_schema(operation_id="integration_delete", responses=Detail, tags=["integrations"])
+    @extend_schema(operation_id="integration_delete", responses={200: Detail}, tags=["integrations"])
     def delete(self, request: Request, pk: str) -> Response:
         """Remove it and its secrets."""
         services.delete_connector(actor=self.actor, connector=get_connector_for(self.actor, pk, MANAGE))
@@ -156,7 +166,10 @@ class IntegrationHealthView(ApiView):
     capability = MANAGE
 
     @extend_schema(
-        operation_id="integration_health", request=None, responses=HealthSerializer, tags=["integrations"]
+        operation_id="integration_health",
+        request=None,
+        responses=IntegrationHealthSerializer,
+        tags=["integrations"],
     )
     def post(self, request: Request, pk: str) -> Response:
         """Look at the other system now."""

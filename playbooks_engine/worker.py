@@ -20,6 +20,7 @@ import orjson
 import psycopg
 from django.db import connection, transaction
 
+from incidents import retention
 from opensoar.timeline import Draft
 from playbooks_engine import rows, sync
 from playbooks_engine.alert import Alert as AlertSnapshot
@@ -37,6 +38,7 @@ HELPER_THREADS = 8
 ACTION_THREADS = 32
 CLAIM_BATCH = 50
 SWEEP_SECONDS = 1.0
+RETENTION_SECONDS = 60.0  # between two looks for alerts to archive, once there was nothing left
 CALL_GRACE_SECONDS = 10.0  # how long a stop waits for calls that are under way
 CLAIM = """
 UPDATE playbooks_engine_sequence s
@@ -68,6 +70,7 @@ class Engine:
         self._live: dict[uuid.UUID, LiveRun] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._active = 0
+        self._retention_at = 0.0  # monotonic time of the next look
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._draining = threading.Event()
@@ -161,6 +164,7 @@ class Engine:
                     if self.rescuer.sweep(self.beat.worker_id):
                         self.wake()
                     self._watch()
+                    self._begin_retention()
             except CONNECTION_ERRORS as error:
                 logger.warning("sweep: the database is away: %s", error)
                 connection.close()
@@ -170,6 +174,24 @@ class Engine:
                 connection.close()
                 time.sleep(0.5)
         connection.close()
+
+    def _begin_retention(self) -> None:
+        """Archive old alerts in a helper thread, which claims need not wait for; one batch at a time."""
+        if time.monotonic() >= self._retention_at:
+            self._retention_at = float("inf")
+            self._helpers.submit(self._archive_old)
+
+    def _archive_old(self) -> None:
+        more = False
+        try:
+            more = retention.sweep()
+        except CONNECTION_ERRORS as error:
+            logger.warning("retention: the database is away: %s", error)
+        except Exception:
+            logger.exception("retention failed")
+        finally:
+            connection.close()
+            self._retention_at = time.monotonic() + (0 if more else RETENTION_SECONDS)
 
     def _claim(self) -> bool:
         """Claim what is ready, most urgent first; True when there may be more."""

@@ -482,6 +482,14 @@ class Migration(migrations.Migration):
                 name="alert_hostname",
             ),
         ),
+        migrations.AddIndex(
+            model_name="alert",
+            index=models.Index(
+                fields=["resolved_at"],
+                condition=models.Q(("archived_at__isnull", True), ("resolved_at__isnull", False)),
+                name="alert_retention",
+            ),
+        ),
         migrations.AddConstraint(
             model_name="alert",
             constraint=models.CheckConstraint(

@@ -20,7 +20,7 @@ from opensoar.accounts.access import audit_of, get_token_for, get_user_for, peop
 from opensoar.accounts.models import ApiToken, AuditEntry, Partner, Role, User
 from opensoar.accounts.permissions import SCOPES
 from opensoar.actors import Actor
-from opensoar.api.base import ApiView, Detail
+from opensoar.api.base import ApiView, Detail, query_parameters
 from opensoar.api.fields import Flag, StrictSerializer, Text
 from opensoar.api.pagination import PAGE_PARAMETERS, envelope, paginate, whole_number
 from opensoar.errors import Invalid, NotAllowed
@@ -378,7 +378,7 @@ class ApiKeyView(ApiView):
     capability = "api_keys:manage"
     http_method_names: ClassVar[list[str]] = ["delete", "options"]  # type: ignore[misc]
 
-    @extend_schema(responses=Detail, tags=["api-keys"])
+    @extend_schema(responses={200: Detail}, tags=["api-keys"])
     def delete(self, request: Request, pk: str) -> Response:
         """End a token now."""
         services.revoke_token(actor=self.actor, token=get_token_for(self.actor, pk))
@@ -389,9 +389,8 @@ class AuditView(ApiView):
     capability = "audit:read"
 
     @extend_schema(
-        parameters=[*PAGE_PARAMETERS, OpenApiParameter("action", str), OpenApiParameter("object_kind", str),
-                    OpenApiParameter("object_id", str), OpenApiParameter("actor_name", str)],
-        responses=envelope("entries", AuditSerializer), tags=["audit"],
+        parameters=[*PAGE_PARAMETERS, *query_parameters(AuditFilter)],
+        operation_id="audit_list", responses=envelope("entries", AuditSerializer), tags=["audit"],
     )  # fmt: skip
     def get(self, request: Request) -> Response:
         """Who changed what in the administration, newest first.

@@ -1,4 +1,4 @@
-"""How our credentials look in the OpenAPI schema. Imported once, which registers both."""
+"""How our credentials and our refusals look in the OpenAPI schema. Imported once, which registers both."""
 
 from __future__ import annotations
 
@@ -25,3 +25,67 @@ class BrowserScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
         return {"type": "apiKey", "in": "cookie", "name": "sessionid"}
+
+
+REFUSALS = {
+    "401": "No credentials, or none that open anything",
+    "403": "The caller lacks the right",
+    "404": "There is no such thing, or none that the caller may see",
+    "412": "It was changed meanwhile",
+    "422": "What was sent makes no sense",
+}
+DETAIL = {
+    "type": "object",
+    "description": "A refusal: a sentence, or for a field-level one a list of what is wrong with which field.",
+    "properties": {
+        "detail": {
+            "oneOf": [
+                {"type": "string"},
+                {
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "properties": {
+                            "type": {"type": "string"},
+                            "loc": {
+                                "type": "array",
+                                "items": {"oneOf": [{"type": "string"}, {"type": "integer"}]},
+                            },
+                            "msg": {"type": "string"},
+                        },
+                        "required": ["type", "loc", "msg"],
+                    },
+                },
+            ]
+        },
+        "field": {"type": "string", "description": "The argument at fault, where there is one"},
+    },
+    "required": ["detail"],
+}
+
+
+def describe_refusals(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
+    """Every operation says how it refuses, as all of them do; what an operation says itself stays."""
+    result["components"]["schemas"]["Refusal"] = DETAIL
+    content = {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}}
+    for path, operations in result["paths"].items():
+        for operation in operations.values():
+            for status in _statuses(path, operation):
+                answer = {"description": REFUSALS[status], "content": content}
+                operation["responses"].setdefault(status, answer)
+            operation["responses"] = dict(sorted(operation["responses"].items()))
+    return result
+
+
+def _statuses(path: str, operation: dict[str, Any]) -> list[str]:
+    if "webhooks" in operation["tags"]:
+        return []  # they take whatever comes, and say all of their refusals themselves
+    parameters = {parameter["name"] for parameter in operation.get("parameters", ())}
+    wanted = {
+        "401": "security" in operation,
+        "403": "security" in operation,
+        "404": "{" in path,
+        "412": "If-Match" in parameters,
+        "422": "requestBody" in operation or parameters,
+    }
+    return [status for status, applies in wanted.items() if applies]

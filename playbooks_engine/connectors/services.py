@@ -55,7 +55,7 @@ def create_connector(
         enabled=enabled,
     )
     connector.secrets = _sealed(connector, named_secret | (secrets or {}))
-    _store(connector, force_insert=True)
+    _store(connector)
     _audited(actor, connector, "connector_created")
     return connector
 
@@ -98,7 +98,7 @@ def update_connector(
         for field in edited:
             setattr(locked, field, values[field])
         locked.version += 1
-        _store(locked, update_fields=[*edited, "version"])
+        _store(locked, [*edited, "version"])
         _audited(actor, locked, "connector_changed", fields=sorted(edited))
     return locked
 
@@ -190,10 +190,10 @@ def _refuse_large(value: dict[str, Any], field: str) -> None:
         raise Invalid(_("At most %(limit)d bytes") % {"limit": MAX_BYTES}, field=field)
 
 
-def _store(connector: Connector, **how: Any) -> None:
+def _store(connector: Connector, edited: list[str] | None = None) -> None:
     try:
         with transaction.atomic():
-            connector.save(**how)
+            connector.save(update_fields=edited, force_insert=edited is None)
     except IntegrityError:
         raise Conflict(_("There is an integration of that type and name already")) from None
 

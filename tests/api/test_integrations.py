@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 URL = API + "integrations"
 EDR = {"integration_type": "edr", "name": "main", "config": {"url": "https://edr.example"}}
 SHAPE = {
-    "id", "integration_type", "name", "partner", "enabled", "has_secrets", "health_status", "last_health_check",
+    "id", "integration_type", "name", "partner", "tenant_id", "enabled", "has_secrets", "health_status", "last_health_check",
     "version", "created_at",
 }  # fmt: skip
 
@@ -43,7 +43,7 @@ def acts() -> list[str]:
 
 
 def test_the_whole_life(admin: APIClient) -> None:
-    made = admin.post(URL, EDR)
+    made = admin.post(URL, EDR | {"tenant_id": None})
     assert (made.status_code, made.headers["ETag"]) == (201, '"1"')
     body = made.json()
     assert set(body) == SHAPE
@@ -107,6 +107,7 @@ def test_without_a_key_no_secret_is_taken(admin: APIClient, settings: Settings) 
         ({"integration_type": "Not A Type"}, 422), ({"integration_type": 5}, 422), ({"name": ""}, 422),
         ({"name": "x" * 151}, 422), ({"config": []}, 422), ({"config": {"x": "y" * 70_000}}, 422),
         ({"secrets": "text"}, 422), ({"enabled": "yes"}, 422), ({"partner": "nobody"}, 422), ({"extra": 1}, 422),
+        ({"tenant_id": "acme"}, 422),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(admin: APIClient, change: dict[str, object], status: int) -> None:
