@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -26,6 +26,7 @@ from opensoar.accounts.models import User
 from opensoar.actors import Actor
 from opensoar.demo.engine import StoryEngine
 from opensoar.demo.people import Cast
+from opensoar.ids import uuid7
 from playbooks_engine.models import Playbook
 from playbooks_engine.services import start_run
 
@@ -172,17 +173,24 @@ class Desk:
             self.start("tomas", "watch_for_spread", {"domain": "cdn-telemetry.example", "minutes": 30})
 
     def _receive(self, signal: Signal, vendor_id: str, ages: list[float]) -> None:
-        batch: list[ingest.Incoming] = []
-        for age in ages:
-            moment = self.ago(age)
-            body = signal.body(vendor_id, moment)
-            batch += read_body(body, self._envelope(signal.source, signal.partner, moment))
+        first = self.ago(ages[0])
+        [incoming] = read_body(
+            signal.body(vendor_id, first), self._envelope(signal.source, signal.partner, first)
+        )
+        batch = [incoming, *(self._again(incoming, signal, vendor_id, self.ago(age)) for age in ages[1:])]
         ingest.write(batch)
         outcome = batch[0].outcome
         if signal.stored is None and outcome is not None and outcome.alert_id is not None:
             signal.stored = Alert.objects.select_related("partner").get(pk=outcome.alert_id)
             if outcome.playbooks:
                 self.engine.run_ready()
+
+    def _again(
+        self, incoming: ingest.Incoming, signal: Signal, vendor_id: str, moment: datetime
+    ) -> ingest.Incoming:
+        """The same alert, delivered once more: nothing in it has to be read anew."""
+        body = signal.body(vendor_id, moment)
+        return replace(incoming, body=body, received_at=moment, delivery_id=uuid7(), alert_id=uuid7())
 
     def _store(self, envelope: Envelope, body: bytes) -> None:
         ingest.write(read_body(body, envelope))

@@ -59,8 +59,9 @@ def load(
         _refuse_to_mix(force)
         _number_from(FIRST_NUMBER)
         password = secrets.token_urlsafe(12)
-        _tell(password, now or timezone.now())
-        audit(actor=TELLER, action=LOADED, detail={"seed": SEED, "users": list(PEOPLE)})
+        now = now or timezone.now()
+        _tell(password, now)
+        audit(actor=TELLER, action=LOADED, detail={"seed": SEED, "now": now.isoformat()})
         if keep is not None:
             keep(password)
         transaction.on_commit(bell.ring, robust=True)
