@@ -68,10 +68,11 @@ class AlertView(ApiView):
         )
         return _answer(self, pk)
 
-    @extend_schema(responses={200: Detail})
+    @extend_schema(responses={200: Detail}, parameters=[IF_MATCH])
     def delete(self, request: Request, pk: str) -> Response:
         """Archive it."""
-        services.archive_alert(actor=self.actor, alert=get_alert_for(self.actor, pk, DELETE))
+        alert = get_alert_for(self.actor, pk, DELETE)
+        services.archive_alert(actor=self.actor, alert=alert, expected_version=self.expected_version())
         return Response({"detail": _("Alert deleted")})
 
 

@@ -67,6 +67,7 @@ class ApiAlertFilter(FilterSet):
     source = CharFilter()
     partner = CharFilter(field_name="partner__slug")
     assigned_to = UUIDFilter()
+    unassigned = BooleanFilter(field_name="assigned_to", lookup_expr="isnull", help_text="in nobody's hands")
     hostname = CharFilter()
     username = CharFilter()
     rule_name = CharFilter()

@@ -177,9 +177,9 @@ def reopen_alert(
 
 
 @transaction.atomic
-def archive_alert(*, actor: Actor, alert: Alert) -> Alert:
+def archive_alert(*, actor: Actor, alert: Alert, expected_version: int | None = None) -> Alert:
     """Delete it: out of sight at once, kept with its timeline until retention ends."""
-    edit = _begin(actor, alert)
+    edit = _begin(actor, alert, expected_version)
     edit.set(archived_at=clock.now())
     edit.note(Archived())
     return _finish(edit, was=edit.subject.status)

@@ -84,7 +84,8 @@ def test_resolve_wants_a_determination() -> None:
 def test_delete_puts_it_out_of_sight_and_keeps_the_row() -> None:
     alert = make_alert()
     client, url = client_of(make_user()), f"{V1}alerts/{alert.pk}"
-    answer = client.delete(url)
+    assert client.delete(url, headers={"If-Match": '"7"'}).status_code == 412
+    answer = client.delete(url, headers={"If-Match": '"1"'})
     assert (answer.status_code, answer.json()) == (200, {"detail": "Alert deleted"})
     for path in ("", "/activities", "/observables"):
         assert client.get(url + path).status_code == 404

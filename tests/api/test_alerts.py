@@ -64,6 +64,8 @@ def test_filters() -> None:
         ({"source": "splunk"}, ["low"]),
         ({"partner": "acme"}, ["high"]),
         ({"assigned_to": str(ada.pk)}, ["mine"]),
+        ({"unassigned": "true"}, ["done", "high", "low"]),
+        ({"unassigned": "false"}, ["mine"]),
         ({"hostname": "ws-1"}, ["low"]),
         ({"username": "joe"}, ["high"]),
         ({"rule_name": "C2"}, ["high"]),
