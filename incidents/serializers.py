@@ -16,7 +16,7 @@ from alerts.models import Severity
 from alerts.serializers import AlertSerializer, show_alerts
 from incidents.models import Handoff, Incident, IncidentText
 from incidents.suggestions import ENTITY_WEIGHT, Suggestion
-from opensoar.api.fields import StrictSerializer, Text, tags
+from opensoar.api.fields import StrictSerializer, Text, Word, tags
 
 
 class IncidentSerializer(serializers.Serializer[Any]):
@@ -91,11 +91,11 @@ class IncidentIn(StrictSerializer):
 
     title = Text()
     description = Text(required=False, allow_null=True, allow_blank=True)
-    severity = Text(required=False)
+    severity = Word(Severity.choices, required=False)
     tags = tags(required=False)
     partner = Text(required=False, allow_null=True, allow_blank=True, max_length=200)
-    tlp = Text(required=False)
-    pap = Text(required=False)
+    tlp = Word(Incident.Tlp.choices, required=False)
+    pap = Word(Incident.Pap.choices, required=False)
     assigned_to = Text(required=False, allow_null=True, allow_blank=True)
     alert_ids = alert_ids(required=False)
     template_id = Text(required=False, allow_null=True)
@@ -106,14 +106,14 @@ class IncidentPatch(StrictSerializer):
 
     title = Text(required=False)
     description = Text(required=False, allow_blank=True)
-    severity = Text(required=False)
-    status = Text(required=False)
+    severity = Word(Severity.choices, required=False)
+    status = Word(Incident.Status.choices, required=False)
     tags = tags(required=False)
-    tlp = Text(required=False)
-    pap = Text(required=False)
+    tlp = Word(Incident.Tlp.choices, required=False)
+    pap = Word(Incident.Pap.choices, required=False)
     assigned_to = Text(required=False, allow_null=True, allow_blank=True)
-    determination = Text(required=False)
-    impact = Text(required=False)
+    determination = Word(Incident.Determination.choices, required=False)
+    impact = Word(Incident.Impact.choices, required=False)
     summary = Text(required=False)
 
 
@@ -123,7 +123,7 @@ class FromAlertIn(StrictSerializer):
     incident_id = Text(required=False, allow_null=True)
     title = Text(required=False, allow_null=True)
     description = Text(required=False, allow_null=True, allow_blank=True)
-    severity = Text(required=False)
+    severity = Word(Severity.choices, required=False)
     tags = tags(required=False)
     assigned_to = Text(required=False, allow_null=True, allow_blank=True)
 
@@ -143,8 +143,8 @@ class LinkIn(StrictSerializer):
 class CloseIn(StrictSerializer):
     """What it was, what it did, and what there is to say."""
 
-    determination = Text()
-    impact = Text()
+    determination = Word(Incident.Determination.choices)
+    impact = Word(Incident.Impact.choices)
     summary = Text()
 
 

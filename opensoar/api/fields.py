@@ -32,6 +32,15 @@ class Text(serializers.CharField):
         return str(super().to_internal_value(data))
 
 
+class Word(serializers.ChoiceField):
+    """One of a few words, which the schema lists. The service judges it: its refusal is the same through every door."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid_choice", input=data)
+        return data
+
+
 class Flag(serializers.BooleanField):
     """``true`` or ``false``."""
 
