@@ -7,3 +7,7 @@ class AlertsConfig(AppConfig):
 
     def ready(self) -> None:
         from alerts import timeline_kinds  # noqa: F401  registers
+        from alerts.pages import open_count
+        from opensoar.web.menu import register_count
+
+        register_count("alerts", "alerts:read", open_count)

@@ -7,15 +7,16 @@ from typing import Any
 from django import forms
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy as _
-from django_filters import CharFilter, ChoiceFilter, FilterSet
+from django_filters import CharFilter, ChoiceFilter, FilterSet, MultipleChoiceFilter
 
 from alerts.models import Alert, Severity
+from opensoar.web.forms import styled
 
 OPEN = "open"
 
 
 class AlertFilter(FilterSet):
-    """Status (open where nothing is said), severity, determination, source, owner and words."""
+    """Status (open where nothing is said), severities, determination, source, owner, partner and words."""
 
     q = CharFilter(method="by_words", label=_("Search"))
     status = ChoiceFilter(
@@ -24,8 +25,12 @@ class AlertFilter(FilterSet):
         empty_label=_("Any status"),
         label=_("Status"),
     )
-    severity = ChoiceFilter(choices=Severity.choices, empty_label=_("Any severity"))
-    determination = ChoiceFilter(choices=Alert.Determination.choices, empty_label=_("Any determination"))
+    severity = MultipleChoiceFilter(
+        choices=list(reversed(Severity.choices)), label=_("Severity"), widget=forms.CheckboxSelectMultiple
+    )
+    determination = ChoiceFilter(
+        choices=Alert.Determination.choices, empty_label=_("Any determination"), label=_("Determination")
+    )
     owner = ChoiceFilter(
         choices=[("me", _("Me")), ("nobody", _("Nobody"))],
         method="by_owner",
@@ -33,6 +38,7 @@ class AlertFilter(FilterSet):
         label=_("Owner"),
     )
     source = CharFilter(lookup_expr="iexact", label=_("Source"))
+    partner = CharFilter(field_name="partner__slug", lookup_expr="iexact", label=_("Partner"))
 
     class Meta:
         model = Alert
@@ -40,9 +46,7 @@ class AlertFilter(FilterSet):
 
     def __init__(self, data: Any = None, *args: Any, **kwargs: Any) -> None:
         super().__init__(data if data else {"status": OPEN}, *args, **kwargs)
-        for field in self.form.fields.values():
-            select = isinstance(field.widget, forms.Select)
-            field.widget.attrs["class"] = "form-select" if select else "form-control"
+        styled(self.form)
 
     def by_status(self, queryset: QuerySet[Alert], name: str, value: str) -> QuerySet[Alert]:
         """``open`` is everything not resolved."""
@@ -55,9 +59,9 @@ class AlertFilter(FilterSet):
         return queryset.filter(assigned_to=self.request.user)
 
     def by_words(self, queryset: QuerySet[Alert], name: str, value: str) -> QuerySet[Alert]:
-        """Title, rule, host, user, or an observable's exact value."""
+        """Title, rule, host, user, an address, or an observable's exact value."""
         fields = ("title", "rule_name", "hostname", "username")
-        words = Q()
+        words = Q(observables__value=value)
         for field in fields:
             words |= Q(**{f"{field}__icontains": value})
-        return queryset.filter(words | Q(observables__value=value)).distinct()
+        return queryset.filter(words).distinct()

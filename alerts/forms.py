@@ -1,54 +1,80 @@
-"""The forms of the alert page. Services decide what is right; forms only read what was typed."""
+"""The forms of the alert pages, one per verb."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from alerts.models import Alert, Severity
+from opensoar.accounts.models import User
+from opensoar.web.forms import VerbForm
 
-
-class VerbForm(forms.Form):
-    """Tabler's classes on plain controls."""
-
-    def __init__(self, data: Any = None, **kwargs: Any) -> None:
-        super().__init__(data, auto_id=f"{type(self).__name__.lower()}-%s", **kwargs)
-        for field in self.fields.values():
-            select = isinstance(field.widget, forms.Select)
-            field.widget.attrs["class"] = "form-select" if select else "form-control"
+MAX_PASTED = 100_000  # characters
+DETERMINED = [choice for choice in Alert.Determination.choices if choice[0] != "unknown"]
 
 
 class AssignForm(VerbForm):
-    username = forms.CharField(label=_("Owner"), required=False, help_text=_("A username; empty for nobody."))
+    """Whom to give it to; nobody where nothing is chosen."""
+
+    username = forms.CharField(label=_("Owner"), required=False, widget=forms.Select)
+
+    def __init__(self, data: Any = None, *, people: Iterable[User], **kwargs: Any) -> None:
+        super().__init__(data, **kwargs)
+        self.fields["username"].widget.choices = [
+            ("", _("Nobody")),
+            *((person.username, str(person)) for person in people),
+        ]
 
 
 class ResolveForm(VerbForm):
-    determination = forms.ChoiceField(
-        label=_("Determination"), choices=[c for c in Alert.Determination.choices if c[0] != "unknown"]
+    """What it turned out to be."""
+
+    determination = forms.ChoiceField(label=_("Determination"), choices=DETERMINED)
+    reason = forms.CharField(
+        label=_("Reason"),
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3, "placeholder": _("What did you find? Optional.")}),
     )
-    reason = forms.CharField(label=_("Reason"), required=False, widget=forms.Textarea(attrs={"rows": 2}))
 
 
 class ReopenForm(VerbForm):
-    reason = forms.CharField(label=_("Reason"), required=False, widget=forms.Textarea(attrs={"rows": 2}))
+    """Why it is not over."""
+
+    reason = forms.CharField(label=_("Reason"), required=False, widget=forms.Textarea(attrs={"rows": 3}))
+
+
+class EditForm(VerbForm):
+    """The words an analyst may correct."""
+
+    severity = forms.ChoiceField(label=_("Severity"), choices=Severity.choices)
+    determination = forms.ChoiceField(label=_("Determination"), choices=Alert.Determination.choices)
+    tags = forms.CharField(label=_("Tags"), required=False, help_text=_("Separated by commas."))
+
+    def clean_tags(self) -> list[str]:
+        return [tag.strip() for tag in self.cleaned_data["tags"].split(",") if tag.strip()]
 
 
 class SeverityForm(VerbForm):
+    """One severity for many alerts."""
+
     severity = forms.ChoiceField(label=_("Severity"), choices=Severity.choices)
 
 
 class CommentForm(VerbForm):
-    text = forms.CharField(
-        label=_("Comment"),
-        widget=forms.Textarea(attrs={"rows": 3, "placeholder": _("Markdown, @name mentions")}),
-    )
+    """What somebody has to say."""
+
+    text = forms.CharField(label=_("Comment"), widget=forms.Textarea(attrs={"rows": 4}))
 
 
 class ObservablesForm(VerbForm):
+    """Any text that mentions observables; what is recognised is shown before anything is added."""
+
     text = forms.CharField(
-        label=_("Observables"),
-        widget=forms.Textarea(attrs={"rows": 3}),
-        help_text=_("Paste any text: addresses, domains, hashes and more are recognised, defanged ones too."),
+        label=_("Paste any text"),
+        max_length=MAX_PASTED,
+        widget=forms.Textarea(attrs={"rows": 5}),
+        help_text=_("Addresses, domains, hashes, URLs and more are recognised, defanged ones too."),
     )

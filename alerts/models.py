@@ -280,6 +280,12 @@ class Observable(models.Model):
     def __str__(self) -> str:
         return f"{self.type} {self.value}"
 
+    @property
+    def verdict(self) -> str:
+        """What the enrichments say: the worst word; ``unknown`` while none has an opinion."""
+        said = {enrichment.malicious for enrichment in self.enrichments.all()}
+        return "malicious" if True in said else "benign" if False in said else "unknown"
+
 
 class AlertObservable(models.Model):
     """An observable seen in an alert."""

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from alerts.models import Alert, Delivery, Observable
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import Prefetch, Q, QuerySet, prefetch_related_objects
+from django.utils import timezone
+
+from alerts.models import Alert, AlertObservable, Delivery, Observable
 from alerts.querysets import AlertQuerySet
-from opensoar.accounts.models import User
+from opensoar.accounts.models import Partner, User
 from opensoar.actors import Actor
 from opensoar.errors import Invalid
 
 SHOWN = 100
+SHOWN_RELATED = 6
+ROWS = 200  # of the queue that one page may ask about
+SIGHTINGS = 1000  # counted at most: who was seen a thousand times is simply everywhere
+RELATED_WITHIN = timedelta(days=7)
 
 
 def queue(actor: Actor) -> AlertQuerySet:
@@ -16,17 +31,68 @@ def queue(actor: Actor) -> AlertQuerySet:
     return Alert.objects.visible_to(actor).with_related().order_by("-severity_rank", "-id")
 
 
-def observables_of(actor: Actor, alert: Alert) -> list[Observable]:
-    """What the alert mentions."""
-    if not actor.can("observables:read"):
-        return []
-    return list(Observable.objects.visible_to(actor).filter(alerts=alert).order_by("type", "value")[:SHOWN])
+def add_incidents(actor: Actor, alerts: list[Alert]) -> None:
+    """Put ``shown_incidents`` on every alert, in one query."""
+    if actor.can("incidents:read"):
+        incidents = Alert.incidents.rel.related_model.objects.visible_to(actor).only("id", "number", "title")
+        prefetch_related_objects(alerts, Prefetch("incidents", queryset=incidents, to_attr="shown_incidents"))
 
 
-def deliveries_of(actor: Actor, alert: Alert) -> list[tuple[Delivery, str]]:
-    """The bodies that made it, newest first, as text."""
-    rows = Delivery.objects.visible_to(actor).of_alert(alert.pk).order_by("-id")[:20]
-    return [(row, bytes(row.body)[:20_000].decode(errors="replace")) for row in rows]
+@dataclass(frozen=True, slots=True)
+class News:
+    """What came after a page was made: how many, and how many of the gravest."""
+
+    total: int = 0
+    critical: int = 0
+    high: int = 0
+
+
+def news_since(queryset: QuerySet[Alert], since: str) -> News:
+    """How many alerts of ``queryset`` are newer than the id ``since``; none where that is no id."""
+    try:
+        newer = queryset.filter(pk__gt=UUID(since))
+    except ValueError:
+        return News()
+    words = Counter(newer.order_by().values_list("severity", flat=True)[:SIGHTINGS])
+    return News(words.total(), words["critical"], words["high"])
+
+
+def rows_by_id(actor: Actor, ids: str | Iterable[str]) -> list[Alert]:
+    """The alerts of a page's rows (comma-separated ids, ``a-`` before each), as far as they may be seen."""
+    wanted = ids.split(",") if isinstance(ids, str) else ids
+    known: list[UUID] = []
+    for text in list(wanted)[:ROWS]:
+        try:
+            known.append(UUID(text.removeprefix("a-")))
+        except ValueError:
+            continue
+    return list(queue(actor).filter(pk__in=known)) if known else []
+
+
+def queue_state(rows: list[Alert], news: News) -> str:
+    """What a page has seen of the queue: changes with any row it shows, and with every alert that comes."""
+    changed = sum(row.version + row.counter.duplicate_count + row.timeline_seq for row in rows)
+    return f"{len(rows)}.{changed}.{news.total}"
+
+
+def alert_state(alert: Alert) -> str:
+    """What a page has seen of one alert."""
+    return f"{alert.version}.{alert.timeline_seq}.{alert.counter.duplicate_count}"
+
+
+def partners(actor: Actor) -> list[Partner]:
+    """Whom the queue can be filtered by; none where there is nothing to choose."""
+    found = Partner.objects.all()
+    if actor.partner_ids is not None:
+        found = found.filter(pk__in=actor.partner_ids)
+    listed = list(found)
+    return listed if len(listed) > 1 else []
+
+
+def people_for(partner_id: UUID) -> list[User]:
+    """Active people who see rows of ``partner_id``."""
+    users = User.objects.filter(is_active=True).filter(Q(partners__isnull=True) | Q(partners=partner_id))
+    return list(users.distinct())
 
 
 def person_named(username: str) -> User | None:
@@ -37,3 +103,66 @@ def person_named(username: str) -> User | None:
     if user is None:
         raise Invalid(f"Nobody is called {username!r}.", field="username")
     return user
+
+
+def observables_of(actor: Actor, alert: Alert) -> list[Observable]:
+    """What the alert mentions, each with ``seen``: in how many alerts."""
+    if not actor.can("observables:read"):
+        return []
+    found = Observable.objects.visible_to(actor).filter(alerts=alert).prefetch_related("enrichments")
+    return with_sightings(list(found.order_by("internal", "type", "value")[:SHOWN]))
+
+
+def with_sightings(observables: list[Observable]) -> list[Observable]:
+    """Put ``seen`` on every observable: in how many alerts it occurs, at most ``SIGHTINGS``."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT o.id, (SELECT count(*) FROM (
+                SELECT 1 FROM alerts_alertobservable x WHERE x.observable_id = o.id LIMIT %s
+            ) s) FROM unnest(%s::uuid[]) AS o(id)
+            """,
+            [SIGHTINGS, [observable.pk for observable in observables]],
+        )
+        seen = dict(cursor.fetchall())
+    for observable in observables:
+        observable.seen = seen[observable.pk]  # type: ignore[attr-defined]
+    return observables
+
+
+@dataclass(frozen=True, slots=True)
+class Related:
+    """Another alert, and the observables it shares."""
+
+    alert: Alert
+    shared: list[Observable]
+
+
+def related(actor: Actor, alert: Alert, observables: list[Observable]) -> list[Related]:
+    """Alerts of the last days that mention the same things, those that share most first. Three queries."""
+    by_id = {observable.pk: observable for observable in observables}
+    links = AlertObservable.objects.filter(
+        observable_id__in=by_id, alert__created_at__gte=timezone.now() - RELATED_WITHIN
+    ).exclude(alert_id=alert.pk)
+    rows = list(links.order_by("-alert_id").values_list("alert_id", "observable_id")[:SIGHTINGS])
+    shared: dict[UUID, list[Observable]] = {}
+    for alert_id, observable_id in rows:
+        shared.setdefault(alert_id, []).append(by_id[observable_id])
+    most = sorted(shared, key=lambda pk: (len(shared[pk]), pk), reverse=True)[:SHOWN_RELATED]
+    alerts = {
+        found.pk: found
+        for found in Alert.objects.visible_to(actor).filter(pk__in=most, partner_id=alert.partner_id)
+    }
+    add_incidents(actor, list(alerts.values()))
+    return [Related(alerts[pk], shared[pk][:3]) for pk in most if pk in alerts]
+
+
+def deliveries_of(actor: Actor, alert: Alert) -> list[tuple[Delivery, Any]]:
+    """The bodies that made it, newest first, as they were understood."""
+    rows = Delivery.objects.visible_to(actor).of_alert(alert.pk).order_by("-id")[:20]
+    return [(row, row.payload) for row in rows]
+
+
+def open_count(actor: Actor) -> int:
+    """How many alerts wait, as far as it is worth counting."""
+    return Alert.objects.visible_to(actor).open().order_by()[:10_000].count()

@@ -17,6 +17,7 @@ class Claimed(Kind):
 
     action: ClassVar[str] = "claimed"
     label: ClassVar[str] = _("Claimed")
+    icon: ClassVar[str] = "user-plus"
     user_id: str
     username: str
     status_before: str
@@ -30,6 +31,7 @@ class PartnerChanged(Kind):
 
     action: ClassVar[str] = "partner_changed"
     label: ClassVar[str] = _("Partner changed")
+    icon: ClassVar[str] = "building"
     before: str
     after: str
     metadata: dict[str, Any] | None = None
@@ -43,6 +45,7 @@ class IncidentLinked(Kind):
     action: ClassVar[str] = "incident_linked"
     label: ClassVar[str] = _("Linked to incident")
     group: ClassVar[str] = "alerts"
+    icon: ClassVar[str] = "link"
     incident_id: str
     number: int
 
@@ -55,6 +58,7 @@ class IncidentUnlinked(Kind):
     action: ClassVar[str] = "incident_unlinked"
     label: ClassVar[str] = _("Unlinked from incident")
     group: ClassVar[str] = "alerts"
+    icon: ClassVar[str] = "link"
     incident_id: str
     number: int
 
@@ -67,6 +71,7 @@ class DuplicateReceived(Kind):
     action: ClassVar[str] = "duplicate_received"
     label: ClassVar[str] = _("Received again")
     group: ClassVar[str] = "alerts"
+    icon: ClassVar[str] = "stack-2"
     delivery_id: str
     duplicate_count: int | None = None
 
@@ -78,3 +83,4 @@ class Archived(Kind):
 
     action: ClassVar[str] = "archived"
     label: ClassVar[str] = _("Deleted")
+    icon: ClassVar[str] = "ban"

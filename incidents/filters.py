@@ -6,14 +6,14 @@ from typing import Any
 
 import django_filters
 from django import forms
-from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from alerts.models import Severity
 from incidents.models import Incident
-from incidents.pages import owners
+from incidents.pages import incident_words, owners
 from incidents.querysets import IncidentQuerySet
 from opensoar.actors import Actor
+from opensoar.web.forms import styled
 
 ME, NOBODY = "me", "none"
 
@@ -21,18 +21,14 @@ ME, NOBODY = "me", "none"
 class IncidentFilter(django_filters.FilterSet):
     """Status, severity, owner, and words in title, description or number."""
 
+    q = django_filters.CharFilter(method="by_words", label=_("Search"))
     status = django_filters.MultipleChoiceFilter(
         choices=Incident.Status.choices, label=_("Status"), widget=forms.CheckboxSelectMultiple
     )
     severity = django_filters.MultipleChoiceFilter(
-        choices=Severity.choices, label=_("Severity"), widget=forms.CheckboxSelectMultiple
+        choices=list(reversed(Severity.choices)), label=_("Severity"), widget=forms.CheckboxSelectMultiple
     )
     owner = django_filters.ChoiceFilter(method="by_owner", label=_("Owner"), empty_label=_("Anybody"))
-    q = django_filters.CharFilter(
-        method="by_words",
-        label=_("Search"),
-        widget=forms.TextInput(attrs={"type": "search", "maxlength": 200}),
-    )
 
     class Meta:
         model = Incident
@@ -48,8 +44,7 @@ class IncidentFilter(django_filters.FilterSet):
             (NOBODY, _("Nobody")),
             *people,
         ]
-        self.form.fields["owner"].widget.attrs["class"] = "form-select"
-        self.form.fields["q"].widget.attrs["class"] = "form-control"
+        styled(self.form)
 
     def by_owner(self, queryset: IncidentQuerySet, name: str, value: str) -> IncidentQuerySet:
         """``me``, ``none`` or a person's id."""
@@ -59,8 +54,4 @@ class IncidentFilter(django_filters.FilterSet):
 
     def by_words(self, queryset: IncidentQuerySet, name: str, value: str) -> IncidentQuerySet:
         """Part of the title or description, or the number as ``1042`` or ``INC-1042``."""
-        number = value.strip().upper().removeprefix("INC-")
-        found = Q(title__icontains=value) | Q(description__icontains=value)
-        if number.isascii() and number.isdigit() and len(number) <= 18:
-            found |= Q(number=int(number))
-        return queryset.filter(found)
+        return queryset.filter(incident_words(value))

@@ -1,159 +1,152 @@
-"""The forms of the incident pages, one per verb. Services decide what is right; forms only read what was typed."""
+"""The forms of the incident pages, one per verb."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from alerts.models import Alert, Severity
-from incidents.models import ALLOWED, Incident
+from alerts.models import Severity
+from incidents.models import Incident
 from opensoar.accounts.models import User
+from opensoar.web.forms import VerbForm
 
-WORKED = ("open", "investigating", "contained")
-
-
-def style(form: forms.Form) -> None:
-    """Tabler's classes on plain controls."""
-    for field in form.fields.values():
-        if isinstance(field.widget, forms.Select):
-            field.widget.attrs["class"] = "form-select"
-        elif not isinstance(field.widget, forms.HiddenInput):
-            field.widget.attrs["class"] = "form-control"
+TEXT = 20_000  # characters, as the services take
 
 
-class VerbForm(forms.Form):
-    """A verb on an incident. ``name`` is where the page finds the form."""
-
-    name: ClassVar[str]
-
-    def __init__(
-        self,
-        data: Any = None,
-        *,
-        incident: Incident,
-        people: Iterable[User] = (),
-        alerts: Iterable[Alert] = (),
-    ):
-        initial = {"expected_version": incident.version}
-        super().__init__(data, initial=initial, auto_id=f"{self.name}-%s")
-        self.incident = incident
-        self.offer(list(people), list(alerts))
-        style(self)
-
-    def offer(self, people: list[User], alerts: list[Alert]) -> None:
-        """Fill the selects."""
+def people_choices(people: Iterable[User], nobody: Any) -> list[tuple[str, Any]]:
+    """People as the choices of a select."""
+    return [("", nobody), *((str(person.pk), str(person)) for person in people)]
 
 
 class EditForm(VerbForm):
-    """A change of a field that two people may change at once."""
+    """A change of something that two people may change at once."""
 
     expected_version = forms.IntegerField(widget=forms.HiddenInput, required=False)
 
 
+class CreateForm(VerbForm):
+    """A new incident."""
+
+    title = forms.CharField(label=_("Title"), max_length=500)
+    severity = forms.ChoiceField(label=_("Severity"), choices=list(reversed(Severity.choices)))
+    owner = forms.CharField(label=_("Owner"), required=False, widget=forms.Select)
+    description = forms.CharField(
+        label=_("Description"), required=False, widget=forms.Textarea(attrs={"rows": 2, "maxlength": TEXT})
+    )
+    tlp = forms.ChoiceField(label=_("Sharing (TLP)"), choices=Incident.Tlp.choices, required=False)
+    pap = forms.ChoiceField(
+        label=_("Permissible actions (PAP)"), choices=Incident.Pap.choices, required=False
+    )
+
+    def __init__(self, data: Any = None, *, people: Iterable[User], **kwargs: Any) -> None:
+        super().__init__(data, **kwargs)
+        self.fields["owner"].widget.choices = people_choices(people, _("Nobody"))
+
+    def clean_owner(self) -> str | None:
+        return self.cleaned_data["owner"] or None
+
+
 class AssignForm(EditForm):
-    name = "assign"
+    """Whom to give it to."""
+
     user = forms.CharField(label=_("Owner"), required=False, widget=forms.Select)
 
-    def offer(self, people: list[User], alerts: list[Alert]) -> None:
-        self.fields["user"].widget.choices = [("", _("Nobody")), *((str(u.pk), str(u)) for u in people)]
-        self.initial["user"] = str(self.incident.assigned_to_id or "")
+    def __init__(self, data: Any = None, *, people: Iterable[User], **kwargs: Any) -> None:
+        super().__init__(data, **kwargs)
+        self.fields["user"].widget.choices = people_choices(people, _("Nobody"))
 
     def clean_user(self) -> str | None:
         return self.cleaned_data["user"] or None
 
 
 class MoveForm(EditForm):
-    name = "move"
-    status = forms.CharField(label=_("Status"), widget=forms.Select)
+    """To another status of work."""
 
-    def offer(self, people: list[User], alerts: list[Alert]) -> None:
-        self.fields["status"].widget.choices = [
-            (value, label)
-            for value, label in Incident.Status.choices
-            if value in ALLOWED[self.incident.status] and value in WORKED
-        ]
+    status = forms.CharField(widget=forms.HiddenInput)
 
 
-class SeverityForm(EditForm):
-    name = "severity"
-    severity = forms.ChoiceField(label=_("Severity"), choices=Severity.choices)
+class DetailsForm(EditForm):
+    """What describes it."""
 
-    def offer(self, people: list[User], alerts: list[Alert]) -> None:
-        self.initial["severity"] = self.incident.severity
+    title = forms.CharField(label=_("Title"), max_length=500)
+    severity = forms.ChoiceField(label=_("Severity"), choices=list(reversed(Severity.choices)))
+    description = forms.CharField(
+        label=_("Description"), required=False, widget=forms.Textarea(attrs={"rows": 3, "maxlength": TEXT})
+    )
+    tags = forms.CharField(label=_("Tags"), required=False, help_text=_("Separated by commas."))
+    tlp = forms.ChoiceField(label=_("Sharing (TLP)"), choices=Incident.Tlp.choices)
+    pap = forms.ChoiceField(label=_("Permissible actions (PAP)"), choices=Incident.Pap.choices)
+
+    def clean_tags(self) -> list[str]:
+        return [tag.strip() for tag in self.cleaned_data["tags"].split(",") if tag.strip()]
 
 
 class CloseForm(EditForm):
-    name = "close"
+    """What it was, what it did, and how it ended."""
+
     determination = forms.ChoiceField(
         label=_("Determination"), choices=[("", _("Choose…")), *Incident.Determination.choices]
     )
     impact = forms.ChoiceField(label=_("Impact"), choices=[("", _("Choose…")), *Incident.Impact.choices])
     summary = forms.CharField(
-        label=_("Summary"), widget=forms.Textarea(attrs={"rows": 3, "maxlength": 20000})
+        label=_("Summary"),
+        widget=forms.Textarea(attrs={"rows": 4, "maxlength": TEXT}),
+        help_text=_("What happened, what was done, what remains."),
     )
 
 
 class ReopenForm(EditForm):
-    name = "reopen"
-    reason = forms.CharField(label=_("Reason"), required=False, widget=forms.Textarea(attrs={"rows": 2}))
+    """Why it is not over."""
+
+    reason = forms.CharField(label=_("Reason"), required=False, widget=forms.Textarea(attrs={"rows": 3}))
 
 
 class CommentForm(VerbForm):
-    name = "comment"
-    text = forms.CharField(
-        label=_("Comment"),
-        widget=forms.Textarea(
-            attrs={"rows": 3, "maxlength": 20000, "placeholder": _("Markdown, @name mentions")}
-        ),
-    )
+    """What somebody has to say."""
+
+    text = forms.CharField(label=_("Comment"), widget=forms.Textarea(attrs={"rows": 4, "maxlength": TEXT}))
 
 
 class HandoffForm(VerbForm):
-    name = "handoff"
+    """What the next one must know."""
+
     to_user = forms.CharField(label=_("To"), widget=forms.Select)
-    shift = forms.CharField(label=_("Shift"), required=False, max_length=100)
-    text = forms.CharField(label=_("Note"), widget=forms.Textarea(attrs={"rows": 3, "maxlength": 20000}))
+    shift = forms.CharField(
+        label=_("Shift"),
+        required=False,
+        max_length=100,
+        widget=forms.TextInput(attrs={"placeholder": _("night to day")}),
+    )
+    text = forms.CharField(label=_("Note"), widget=forms.Textarea(attrs={"rows": 4, "maxlength": TEXT}))
     open_questions = forms.CharField(
         label=_("Open questions"),
         required=False,
-        widget=forms.Textarea(attrs={"rows": 2}),
+        widget=forms.Textarea(attrs={"rows": 3}),
         help_text=_("One a line."),
     )
 
-    def offer(self, people: list[User], alerts: list[Alert]) -> None:
-        self.fields["to_user"].widget.choices = [("", _("Choose…")), *((str(u.pk), str(u)) for u in people)]
+    def __init__(self, data: Any = None, *, people: Iterable[User], **kwargs: Any) -> None:
+        super().__init__(data, **kwargs)
+        self.fields["to_user"].widget.choices = people_choices(people, _("Choose…"))
 
     def clean_open_questions(self) -> list[str]:
         return [line.strip() for line in self.cleaned_data["open_questions"].splitlines() if line.strip()]
 
 
-class LinkForm(VerbForm):
-    name = "link"
-    alert = forms.CharField(label=_("Alert id"), required=False, max_length=100)
-    recent = forms.CharField(label=_("Or a recent one"), required=False, widget=forms.Select)
+class LinkAlertForm(VerbForm):
+    """Which alert becomes part of it; the search is beside it on the page."""
 
-    def offer(self, people: list[User], alerts: list[Alert]) -> None:
-        recent = [(str(a.pk), f"{a.get_severity_display()} · {a.title[:80]} · {a.source}") for a in alerts]
-        self.fields["recent"].widget.choices = [("", _("Choose…")), *recent]
-
-    def clean(self) -> dict[str, Any]:
-        data = super().clean() or {}
-        if not (data.get("alert") or data.get("recent")):
-            self.add_error("alert", _("Paste an alert's id or choose one."))
-        return data
+    alert = forms.CharField(
+        label=_("Alert"), max_length=100, error_messages={"required": _("Choose an alert.")}
+    )
 
 
-class ObservablesForm(VerbForm):
-    name = "observables"
-    text = forms.CharField(
-        label=_("Paste any text"), max_length=100_000,
-        widget=forms.Textarea(attrs={"rows": 3}), help_text=_("Addresses, domains, hashes, URLs; defanged ones too."),
-    )  # fmt: skip
+class LinkIncidentForm(VerbForm):
+    """Which incident the alerts become part of."""
 
-
-FORMS: tuple[type[VerbForm], ...] = (
-    AssignForm, MoveForm, SeverityForm, CloseForm, ReopenForm, CommentForm, HandoffForm, LinkForm, ObservablesForm,
-)  # fmt: skip
+    incident = forms.CharField(
+        label=_("Incident"), max_length=100, error_messages={"required": _("Choose an incident.")}
+    )

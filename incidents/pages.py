@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID
+from zlib import crc32
 
-from django.db.models import Q
+from django.db.models import Count, Q
 
-from alerts.models import Alert, AlertEntry, Observable
+from alerts.models import SEVERITY_RANK, Alert, AlertEntry, AlertObservable, Observable
+from alerts.pages import with_sightings
 from incidents.models import Handoff, Incident, IncidentAlert, IncidentEntry
 from incidents.querysets import IncidentQuerySet
 from opensoar.accounts.models import User
 from opensoar.actors import Actor
-from opensoar.timeline import TimelineEntry
+from opensoar.timeline import Shown, first_entries, fold
 
 SHOWN_ENTRIES = 300  # the newest; the API pages through the rest
 SHOWN_ALERTS = 200
-SHOWN_OBSERVABLES = 300
-RECENT_ALERTS = 30
+SHOWN_OBSERVABLES = 100
+FOUND = 12  # of a search for something to link
+STORY = 6
+GROUPS = ("comments", "handoffs", "actions", "alerts", "changes")
+# The incident's own entry says the same.
+SAID_TWICE = ("incident_linked", "incident_unlinked")
 
 
 def incident_rows(actor: Actor) -> IncidentQuerySet:
@@ -26,12 +35,21 @@ def incident_rows(actor: Actor) -> IncidentQuerySet:
     return Incident.objects.visible_to(actor).with_related()
 
 
-def people(partner_id: UUID | None = None) -> list[User]:
-    """Active people, or those of them who may see ``partner_id``."""
-    users = User.objects.filter(is_active=True)
-    if partner_id is not None:
-        users = users.filter(Q(partners__isnull=True) | Q(partners=partner_id))
-    return list(users.distinct())
+def open_count(actor: Actor) -> int:
+    """How many incidents are worked."""
+    return Incident.objects.visible_to(actor).open().order_by()[:10_000].count()
+
+
+def rows_state(rows: Iterable[Any], suggested: Iterable[Any]) -> str:
+    """What a page has seen of the list."""
+    state = [(row.number, row.version, row.timeline_seq) for row in rows]
+    return f"{crc32(repr((state, [(s.id, len(s.alert_ids)) for s in suggested])).encode()):x}"
+
+
+def incident_state(incident: Incident, alerts: Sequence[Alert]) -> str:
+    """What a page has seen of one incident: its own entries, and those of its alerts."""
+    told = sum(alert.timeline_seq + alert.version for alert in alerts)
+    return f"{incident.version}.{incident.timeline_seq}.{len(alerts)}.{told}"
 
 
 def owners(actor: Actor) -> list[User]:
@@ -50,12 +68,62 @@ def linked_alerts(actor: Actor, incident: Incident) -> list[Alert]:
     return list(alerts.filter(incident_links__incident=incident).order_by("-id")[:SHOWN_ALERTS])
 
 
-def recent_alerts(actor: Actor, incident: Incident) -> list[Alert]:
-    """The newest open alerts of the incident's partner that are in no incident: what one may want to link."""
+def alerts_to_link(actor: Actor, incident: Incident, words: str) -> list[Alert]:
+    """Open alerts of the incident's partner that are in no incident: those that match, else those that share an
+    observable with it, then the newest."""
     if not actor.can("alerts:read"):
         return []
     alerts = Alert.objects.visible_to(actor).open().filter(partner_id=incident.partner_id)
-    return list(alerts.filter(incident_links__isnull=True).order_by("-id")[:RECENT_ALERTS])
+    free = alerts.filter(incident_links__isnull=True).order_by("-id")
+    if words := words.strip():
+        return list(free.filter(_alert_words(words))[:FOUND])
+    mine = AlertObservable.objects.filter(alert__incident_links__incident=incident)
+    near = AlertObservable.objects.filter(observable_id__in=mine.values("observable_id")[:SHOWN_OBSERVABLES])
+    shared = list(free.filter(pk__in=near.order_by("-alert_id").values("alert_id")[:1000])[:FOUND])
+    for alert in shared:
+        alert.shares = True  # type: ignore[attr-defined]
+    rest = free.exclude(pk__in=[alert.pk for alert in shared])
+    return shared + list(rest[: FOUND - len(shared)])
+
+
+def _alert_words(words: str) -> Q:
+    found = Q(title__icontains=words) | Q(hostname__icontains=words) | Q(username__icontains=words)
+    found |= Q(rule_name__icontains=words) | Q(observables__value=words)
+    try:
+        return found | Q(pk=UUID(words))
+    except ValueError:
+        return found
+
+
+def incidents_to_link(actor: Actor, alerts: Sequence[Alert], words: str) -> list[Incident]:
+    """Open incidents of the alerts' partner that match, else those that share an observable, then the newest."""
+    found = incident_rows(actor).open().order_by("-id")
+    if alerts:
+        found = found.filter(partner_id=alerts[0].partner_id)
+    if words := words.strip():
+        return list(found.filter(incident_words(words))[:FOUND])
+    seen = AlertObservable.objects.filter(alert__in=[alert.pk for alert in alerts]).values("observable_id")
+    links = IncidentAlert.objects.filter(
+        alert__in=AlertObservable.objects.filter(observable_id__in=seen[:SHOWN_OBSERVABLES]).values(
+            "alert_id"
+        )
+    )
+    counts = dict(
+        links.order_by().values_list("incident_id").annotate(n=Count("alert_id")).order_by("-n")[:FOUND]
+    )
+    near = sorted(found.filter(pk__in=counts), key=lambda incident: counts[incident.pk], reverse=True)
+    for incident in near:
+        incident.shares = True  # type: ignore[attr-defined]
+    return near + list(found.exclude(pk__in=counts)[: FOUND - len(near)])
+
+
+def incident_words(words: str) -> Q:
+    """Part of the title or description, or the number as ``1042`` or ``INC-1042``."""
+    number = words.strip().upper().removeprefix("INC-")
+    found = Q(title__icontains=words) | Q(description__icontains=words)
+    if number.isascii() and number.isdigit() and len(number) <= 18:
+        found |= Q(number=int(number))
+    return found
 
 
 def observables_of(actor: Actor, incident: Incident) -> list[Observable]:
@@ -66,7 +134,30 @@ def observables_of(actor: Actor, incident: Incident) -> list[Observable]:
         "alert"
     )
     rows = Observable.objects.visible_to(actor).filter(Q(incidents=incident) | Q(alerts__in=of_alerts))
-    return list(rows.distinct().order_by("type", "value")[:SHOWN_OBSERVABLES])
+    rows = rows.distinct().prefetch_related("enrichments").order_by("internal", "type", "value")
+    return with_sightings(list(rows[:SHOWN_OBSERVABLES]))
+
+
+@dataclass(frozen=True, slots=True)
+class Told(Shown[Any]):
+    """An entry of the shared timeline: ``about`` is the alert it happened to, ``handoff`` the note it is the text of."""
+
+    about: Alert | None = None
+    handoff: Handoff | None = None
+
+
+def shared_timeline(incident: Incident, alerts: Sequence[Alert]) -> list[Told]:
+    """The incident's entries and those of ``alerts`` (which the reader may see), newest first."""
+    own = first_entries(IncidentEntry, [incident.pk]).order_by("-seq")[:SHOWN_ENTRIES]
+    by_id = {alert.pk: alert for alert in alerts}
+    theirs = first_entries(AlertEntry, by_id).exclude(action__in=SAID_TWICE).order_by("-id")[:SHOWN_ENTRIES]
+    notes = {note.entry_id: note for note in handoffs_of(incident)}
+    told = [
+        Told(s.entry, s.newest, s.text, about=by_id.get(s.entry.subject_id), handoff=notes.get(s.entry.pk))
+        for s in (*fold(list(own)), *(fold(list(theirs)) if by_id else ()))
+    ]
+    told.sort(key=lambda entry: (entry.entry.occurred_at, entry.entry.pk), reverse=True)
+    return told[:SHOWN_ENTRIES]
 
 
 def handoffs_of(incident: Incident) -> list[Handoff]:
@@ -74,36 +165,41 @@ def handoffs_of(incident: Incident) -> list[Handoff]:
     return list(incident.handoffs.select_related("from_user", "to_user", "acknowledgement"))
 
 
-def shared_timeline(incident: Incident, alerts: Sequence[Alert]) -> list[TimelineEntry]:
-    """The incident's entries and those of ``alerts`` (which the reader may see), in the order in which things happened.
+def group_counts(told: Iterable[Told]) -> list[tuple[str, int]]:
+    """How many entries each group of the timeline's filter holds; groups without any are left out."""
+    counts = Counter(entry.kind.group for entry in told)
+    return [(group, counts[group]) for group in GROUPS if counts[group]]
 
-    Each entry gets ``text`` (its newest wording), ``edited`` and ``subject_alert`` (``None`` for the incident's own).
-    """
-    own = IncidentEntry.objects.filter(subject_id=incident.pk).order_by("-id")[:SHOWN_ENTRIES]
-    titles = {alert.pk: alert for alert in alerts}
-    theirs = (
-        AlertEntry.objects.filter(subject_id__in=titles).order_by("-id")[:SHOWN_ENTRIES] if titles else []
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One point of the story."""
+
+    at: datetime
+    title: str
+    sub: str
+    mark: str = field(default="")
+
+
+def story(incident: Incident, alerts: Sequence[Alert]) -> list[Moment]:
+    """The attack in one glance: the gravest alerts in the order in which they happened, then our response."""
+    first_of_rule: dict[str, Alert] = {}
+    for alert in reversed(alerts):
+        first_of_rule.setdefault(alert.rule_name or alert.title, alert)
+    worst = sorted(
+        first_of_rule.values(), key=lambda a: (-SEVERITY_RANK[a.severity], a.event_at or a.created_at)
     )
-    entries: list[Any] = [*_worded(own), *_worded(theirs)]
-    for entry in entries:
-        entry.subject_alert = titles.get(entry.subject_id)
-    entries.sort(key=lambda entry: (entry.occurred_at, entry.id))
-    return entries[-SHOWN_ENTRIES:]
-
-
-def _worded(newest_first: Iterable[TimelineEntry]) -> list[TimelineEntry]:
-    """First entries of everything that was said, with the words of the newest edit; removed comments say nothing."""
-    rows: list[Any] = list(newest_first)
-    if not rows:
-        return []
-    texts = dict(rows[0].text_model.objects.filter(pk__in=[row.pk for row in rows]).values_list("id", "text"))
-    edits: dict[UUID, Any] = {}
-    for row in rows:
-        if row.supersedes is not None:
-            edits.setdefault(row.supersedes, row)
-    firsts = [row for row in rows if row.supersedes is None]
-    for row in firsts:
-        edit = edits.get(row.pk)
-        row.edited = edit is not None
-        row.text = texts.get((edit or row).pk)
-    return firsts
+    moments = [
+        Moment(
+            at=alert.event_at or alert.created_at,
+            title=alert.title,
+            sub=alert.hostname or alert.username or alert.source_ip or alert.source,
+            mark=f"sev-{alert.severity}",
+        )
+        for alert in worst[:STORY]
+    ]
+    for at, title in ((incident.contained_at, "Contained"), (incident.closed_at, "Closed")):
+        if at is not None:
+            moments.append(Moment(at=at, title=title, sub="", mark="resp"))
+    moments.sort(key=lambda moment: moment.at)
+    return moments if len(moments) > 1 else []

@@ -17,6 +17,7 @@ class IncidentCreated(Kind):
 
     action: ClassVar[str] = "incident_created"
     label: ClassVar[str] = _("Incident opened")
+    icon: ClassVar[str] = "briefcase"
     severity: str
     alert_count: int = 0
     suggestion_id: str | None = None
@@ -30,6 +31,7 @@ class AlertLinked(Kind):
     action: ClassVar[str] = "alert_linked"
     label: ClassVar[str] = _("Alert linked")
     group: ClassVar[str] = "alerts"
+    icon: ClassVar[str] = "link"
     alert_id: str
     severity: str
     source: str
@@ -43,6 +45,7 @@ class AlertUnlinked(Kind):
     action: ClassVar[str] = "alert_unlinked"
     label: ClassVar[str] = _("Alert unlinked")
     group: ClassVar[str] = "alerts"
+    icon: ClassVar[str] = "link"
     alert_id: str
     severity: str
     source: str
@@ -57,6 +60,7 @@ class HandoffNote(Kind):
     label: ClassVar[str] = _("Handoff note")
     group: ClassVar[str] = "handoffs"
     personal: ClassVar[bool] = True
+    icon: ClassVar[str] = "arrows-exchange"
     handoff_id: str
     to_user_id: str
     to_username: str
@@ -72,6 +76,7 @@ class HandoffAcknowledged(Kind):
     action: ClassVar[str] = "handoff_acknowledged"
     label: ClassVar[str] = _("Handoff acknowledged")
     group: ClassVar[str] = "handoffs"
+    icon: ClassVar[str] = "check"
     handoff_id: str
     entry_id: str
 
@@ -83,6 +88,7 @@ class Closed(Kind):
 
     action: ClassVar[str] = "closed"
     label: ClassVar[str] = _("Closed")
+    icon: ClassVar[str] = "circle-check"
     before: str
     determination: str | None = None
     impact: str | None = None
@@ -96,4 +102,5 @@ class Reopened(Kind):
 
     action: ClassVar[str] = "reopened"
     label: ClassVar[str] = _("Reopened")
+    icon: ClassVar[str] = "rotate-clockwise"
     after: str

@@ -35,6 +35,7 @@ class Kind:
     action: ClassVar[str]
     label: ClassVar[str]
     group: ClassVar[str] = "changes"  # comments | handoffs | actions | alerts | changes
+    icon: ClassVar[str] = "history"  # of the page's sprite
     personal: ClassVar[bool] = False  # whether the payload itself may hold personal data
 
 

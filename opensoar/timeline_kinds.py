@@ -22,6 +22,7 @@ class Comment(Kind):
     action: ClassVar[str] = "comment"
     label: ClassVar[str] = _("Comment")
     group: ClassVar[str] = "comments"
+    icon: ClassVar[str] = "message"
     metadata: dict[str, Any] | None = None
 
 
@@ -32,6 +33,7 @@ class StatusChange(Kind):
 
     action: ClassVar[str] = "status_change"
     label: ClassVar[str] = _("Status changed")
+    icon: ClassVar[str] = "arrow-right"
     before: str
     after: str
     metadata: dict[str, Any] | None = None
@@ -44,6 +46,7 @@ class SeverityChange(Kind):
 
     action: ClassVar[str] = "severity_change"
     label: ClassVar[str] = _("Severity changed")
+    icon: ClassVar[str] = "trending-up"
     before: str
     after: str
     metadata: dict[str, Any] | None = None
@@ -56,6 +59,7 @@ class DeterminationSet(Kind):
 
     action: ClassVar[str] = "determination_set"
     label: ClassVar[str] = _("Determination set")
+    icon: ClassVar[str] = "bug"
     before: str
     after: str
     metadata: dict[str, Any] | None = None
@@ -68,6 +72,7 @@ class Assigned(Kind):
 
     action: ClassVar[str] = "assigned"
     label: ClassVar[str] = _("Assigned")
+    icon: ClassVar[str] = "user"
     user_id: str | None
     username: str | None
     before_user_id: str | None = None
@@ -84,6 +89,7 @@ class TagsChanged(Kind):
 
     action: ClassVar[str] = "tags_changed"
     label: ClassVar[str] = _("Tags changed")
+    icon: ClassVar[str] = "bookmark"
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     metadata: dict[str, Any] | None = None
@@ -96,6 +102,7 @@ class DetailsChanged(Kind):
 
     action: ClassVar[str] = "details_changed"
     label: ClassVar[str] = _("Details changed")
+    icon: ClassVar[str] = "adjustments-horizontal"
     fields: tuple[str, ...]
     changes: dict[str, list[str]] | None = None
     metadata: dict[str, Any] | None = None
@@ -108,4 +115,5 @@ class ObservableAdded(Kind):
 
     action: ClassVar[str] = "observable_added"
     label: ClassVar[str] = _("Observables added")
+    icon: ClassVar[str] = "fingerprint"
     observables: list[dict[str, str]]

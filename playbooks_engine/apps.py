@@ -6,4 +6,8 @@ class PlaybooksEngineConfig(AppConfig):
     label = "playbooks_engine"
 
     def ready(self) -> None:
+        from opensoar.web.menu import register_count
         from playbooks_engine import subscribers, timeline_kinds  # noqa: F401  both register
+        from playbooks_engine.pages import waiting_count
+
+        register_count("runs", "playbooks:read", waiting_count)

@@ -252,6 +252,13 @@ class PlaybookRun(models.Model):
         return self.state in FINAL_STATES
 
     @property
+    def duration_ms(self) -> int | None:
+        """Milliseconds from its start to its end."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return round((self.finished_at - self.started_at).total_seconds() * 1000)
+
+    @property
     def result_value(self) -> Any:
         """The result as the playbook returned it."""
         return orjson.loads(self.result) if self.result else None

@@ -7,8 +7,8 @@ from playbooks_engine import views
 app_name = "playbooks"
 urlpatterns = [
     path("", views.playbook_list, name="list"),
+    path("reload/", views.reload, name="reload"),
     path("<uuid:pk>/", views.playbook_detail, name="detail"),
     path("<uuid:pk>/enable/", views.switch, {"enabled": True}, name="enable"),
     path("<uuid:pk>/disable/", views.switch, {"enabled": False}, name="disable"),
-    path("<uuid:pk>/run/", views.run, name="run"),
 ]

@@ -7,6 +7,8 @@ from playbooks_engine import views
 app_name = "runs"
 urlpatterns = [
     path("", views.run_list, name="list"),
+    path("new/", views.start, name="start"),
+    path("panel/", views.panel, name="panel"),
     path("<uuid:pk>/", views.run_detail, name="detail"),
     path("<uuid:pk>/live/", views.run_live, name="live"),
     path("<uuid:pk>/decide/", views.decide, name="decide"),

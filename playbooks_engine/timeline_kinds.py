@@ -16,6 +16,7 @@ class PlaybookStarted(Kind):
     action: ClassVar[str] = "playbook_started"
     label: ClassVar[str] = "Playbook started"
     group: ClassVar[str] = "actions"
+    icon: ClassVar[str] = "player-play"
 
     playbook: str
     run_id: str
@@ -31,6 +32,7 @@ class PlaybookFinished(Kind):
     action: ClassVar[str] = "playbook_finished"
     label: ClassVar[str] = "Playbook finished"
     group: ClassVar[str] = "actions"
+    icon: ClassVar[str] = "route"
 
     playbook: str
     run_id: str
@@ -48,6 +50,7 @@ class RunDecided(Kind):
     action: ClassVar[str] = "run_decided"
     label: ClassVar[str] = "Run decided"
     group: ClassVar[str] = "actions"
+    icon: ClassVar[str] = "checklist"
 
     playbook: str
     run_id: str

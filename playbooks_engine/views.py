@@ -5,43 +5,50 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-import orjson
-from django.contrib import messages
-from django.core.paginator import Paginator
+from django import forms as django_forms
 from django.http import HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import render
+from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from alerts.access import get_alert_for
-from opensoar.errors import Invalid, ServiceError
+from alerts.models import Alert
+from alerts.views.pages import fresh as fresh_alert
+from incidents.access import get_incident_for
+from incidents.models import Incident
+from incidents.views.pages import fresh as fresh_incident
 from opensoar.typing import AuthenticatedRequest
 from opensoar.web.decorators import require_capability
-from playbooks_engine import pages, services
+from opensoar.web.live import poll, stamped
+from opensoar.web.paging import page_of
+from opensoar.web.verbs import posted, verb
+from playbooks_engine import forms, pages, services
 from playbooks_engine.access import get_playbook_for, get_run_for
 from playbooks_engine.models import PlaybookRun
 
-READ, MANAGE, EXECUTE = "playbooks:read", "playbooks:manage", "playbooks:execute"
-PAGE_SIZE = 50
-MOVING = {PlaybookRun.State.PENDING, PlaybookRun.State.RUNNING, PlaybookRun.State.WAITING}
 STOP_POLLING = 286  # htmx's own status
+READ, MANAGE, EXECUTE = "playbooks:read", "playbooks:manage", "playbooks:execute"
 
 
 @require_safe
 @require_capability(READ)
 def playbook_list(request: AuthenticatedRequest) -> HttpResponse:
     """Every playbook in execution order, and the files that cannot be imported."""
-    context = {"playbooks": pages.playbooks(request.actor), "broken": pages.broken_files()}
-    return render(request, "playbooks/list.html", context)
+    return render(request, "playbooks/list.html", _list_context(request))
+
+
+def _list_context(request: AuthenticatedRequest) -> dict[str, Any]:
+    return {"playbooks": pages.playbooks(request.actor), "broken": pages.broken_files()}
 
 
 @require_safe
 @require_capability(READ)
 def playbook_detail(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
-    """One playbook: its source, its last runs, and the form that runs it by hand."""
+    """One playbook: its source and its last runs."""
     playbook = get_playbook_for(request.actor, pk, READ)
-    runs = pages.runs(request.actor).filter(playbook=playbook)[:20]
-    return render(request, "playbooks/detail.html", {"playbook": playbook, "runs": runs})
+    rows = pages.runs(request.actor).filter(playbook=playbook)[:20]
+    return render(request, "playbooks/detail.html", {"playbook": playbook, "runs": rows})
 
 
 @require_POST
@@ -49,74 +56,170 @@ def playbook_detail(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
 def switch(request: AuthenticatedRequest, pk: UUID, enabled: bool) -> HttpResponse:
     """On or off."""
     playbook = get_playbook_for(request.actor, pk, MANAGE)
-    services.set_enabled(actor=request.actor, playbook=playbook, enabled=enabled)
-    messages.success(request, _("Switched on.") if enabled else _("Switched off."))
-    return redirect("playbooks:list")
+
+    def act(_data: dict[str, Any]) -> None:
+        services.set_enabled(actor=request.actor, playbook=playbook, enabled=enabled)
+
+    def fresh() -> HttpResponse:
+        return render(request, "playbooks/list.html#live", {"oob": True, **_list_context(request)})
+
+    done = _("%s is switched on.") if enabled else _("%s is switched off.")
+    return verb(
+        request, django_forms.Form(request.POST), act, back=reverse("playbooks:list"), fresh=fresh,
+        title=_("Switch"), button=_("Switch"), done=done % playbook.name,
+    )  # fmt: skip
 
 
 @require_POST
+@require_capability(MANAGE)
+def reload(request: AuthenticatedRequest) -> HttpResponse:
+    """Have every worker load the files anew."""
+
+    def act(_data: dict[str, Any]) -> str:
+        services.request_reload()
+        return reverse("playbooks:list")
+
+    return verb(
+        request, django_forms.Form(request.POST), act, back=reverse("playbooks:list"),
+        title=_("Reload"), button=_("Reload"), done=_("The workers load the files anew."),
+    )  # fmt: skip
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
 @require_capability(EXECUTE)
-def run(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
-    """Run it by hand, on an alert or on its input."""
-    playbook = get_playbook_for(request.actor, pk, EXECUTE)
-    wanted = request.POST.get("alert", "").strip()
-    try:
-        alert = get_alert_for(request.actor, wanted, "alerts:read") if wanted else None
-        value = _json(request.POST.get("input", "").strip())
-        started = services.start_run(actor=request.actor, playbook=playbook, alert=alert, input=value)
-    except ServiceError as error:
-        messages.error(request, error.detail)
-        return redirect("playbooks:detail", pk=pk)
-    return redirect("runs:detail", pk=started.pk)
+def start(request: AuthenticatedRequest) -> HttpResponse:
+    """Run a playbook by hand: on an alert, on an incident, or on its input alone."""
+    alert, incident = _subject(request)
+    subject = alert or incident
+    playbooks = pages.runnable(request.actor, subject.partner_id if subject else None)
+    form = forms.RunForm(
+        posted(request), playbooks=playbooks, initial={"playbook": request.GET.get("playbook", "")}
+    )
+    started: list[PlaybookRun] = []
+
+    def act(data: dict[str, Any]) -> str | None:
+        playbook = get_playbook_for(request.actor, data["playbook"], EXECUTE)
+        started.append(
+            services.start_run(
+                actor=request.actor, playbook=playbook, alert=alert, incident=incident, input=data["input"]
+            )
+        )
+        return None if request.htmx and subject else reverse("runs:detail", args=[started[0].pk])
+
+    def fresh() -> HttpResponse:
+        answer = fresh_alert(request, alert) if alert else fresh_incident(request, incident)  # type: ignore[arg-type]
+        answer["HX-Trigger"] = "changed"
+        return answer
+
+    note = _("On %(subject)s") % {"subject": incident or alert.title[:60]} if subject else ""  # type: ignore[union-attr]
+    return verb(
+        request, form, act, back=_back(alert, incident), fresh=fresh if subject else None, note=note,
+        title=_("Run playbook"), button=_("Run playbook"), done=_("The run is queued."),
+    )  # fmt: skip
 
 
-def _json(text: str) -> Any:
-    try:
-        return orjson.loads(text) if text else None
-    except orjson.JSONDecodeError:
-        raise Invalid(_('The input must be JSON, such as {"host": "ws-1"}.'), field="input") from None
+def _subject(request: AuthenticatedRequest) -> tuple[Alert | None, Incident | None]:
+    alert, incident = request.GET.get("alert"), request.GET.get("incident")
+    return (
+        get_alert_for(request.actor, alert, "alerts:read") if alert else None,
+        get_incident_for(request.actor, incident, "incidents:read") if incident else None,
+    )
+
+
+def _back(alert: Alert | None, incident: Incident | None) -> str:
+    if alert is not None:
+        return reverse("alerts:detail", args=[alert.pk])
+    return reverse("incidents:detail", args=[incident.number]) if incident else reverse("playbooks:list")
 
 
 @require_safe
 @require_capability(READ)
 def run_list(request: AuthenticatedRequest) -> HttpResponse:
-    """Runs, newest first."""
-    page = Paginator(pages.runs(request.actor), PAGE_SIZE).get_page(request.GET.get("page"))
-    return render(request, "runs/list.html", {"page": page})
+    """Runs, newest first; ``?state=``, ``?playbook=``, ``?alert=``, ``?incident=`` narrow them."""
+    found = pages.runs(request.actor)
+    states = [state for state in request.GET.getlist("state") if state in PlaybookRun.State.values]
+    if states:
+        found = found.filter(state__in=states)
+    if name := request.GET.get("playbook"):
+        found = found.filter(playbook__name=name)
+    alert, incident = _subject(request)
+    if alert or incident:
+        found = found.filter(sequence__alert=alert) if alert else found.filter(sequence__incident=incident)
+    names = [playbook.name for playbook in pages.playbooks(request.actor)]
+    context = {
+        "page": page_of(request, found),
+        "states": PlaybookRun.State.choices,
+        "chosen": states,
+        "names": names,
+        "name": name,
+        "about": alert or incident,
+    }
+    return render(request, "runs/list.html", context)
+
+
+@require_safe
+@require_capability(READ)
+def panel(request: AuthenticatedRequest) -> HttpResponse:
+    """The newest runs on ``?alert=`` or ``?incident=``, for their pages."""
+    alert, incident = _subject(request)
+    rows = pages.runs_about(request.actor, alert=alert, incident=incident)
+    moving = any(row.state in pages.MOVING for row in rows)
+    return render(request, "runs/_panel_rows.html", {"rows": rows, "moving": moving})
 
 
 @require_safe
 @require_capability(READ)
 def run_detail(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
     """One run with every step, while it runs too."""
-    shown = get_run_for(request.actor, pk, READ)
-    return render(request, "runs/detail.html", _run_context(shown))
+    run = get_run_for(request.actor, pk, READ)
+    name = "runs/detail.html#step" if request.htmx and "step" in request.GET else "runs/detail.html"
+    return render(request, name, _run_context(request, run))
 
 
 @require_safe
 @require_capability(READ)
 def run_live(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
-    """The part of the run page that changes while it runs; when there is nothing to wait for, the page anew."""
-    shown = get_run_for(request.actor, pk, READ)
-    if shown.state not in MOVING:
-        return HttpResponse(status=STOP_POLLING, headers={"HX-Refresh": "true"})
-    return render(request, "runs/detail.html#live", _run_context(shown))
+    """The parts of the run page that change while it runs."""
+    run = get_run_for(request.actor, pk, READ)
+    context = _run_context(request, run)
+    response = poll(request, context["seen"], lambda: _fresh_run(request, context))
+    if run.is_final:
+        response.status_code = STOP_POLLING
+    return response
 
 
-def _run_context(run: PlaybookRun) -> dict[str, Any]:
-    return {"run": run, "rows": [run], "steps": pages.steps(run), "moving": run.state in MOVING}
+def _fresh_run(request: AuthenticatedRequest, context: dict[str, Any]) -> HttpResponse:
+    return stamped(render(request, "runs/detail.html#live", {"oob": True, **context}), context["seen"])
 
 
-@require_POST
+def _run_context(request: AuthenticatedRequest, run: PlaybookRun) -> dict[str, Any]:
+    steps = pages.steps(run)
+    return {
+        "run": run,
+        "steps": steps,
+        "done": sum(step.call.state == "success" for step in steps),
+        "step": pages.detail(run, request.GET.get("step", ""), steps),
+        "sequence": pages.sequence_of(run),
+        "input": pages.readable(run.input),
+        "result": pages.readable(run.result),
+        "seen": pages.run_state(run, steps),
+    }
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
 @require_capability(EXECUTE)
 def decide(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
-    """Answer a run that needs attention."""
-    asked = get_run_for(request.actor, pk, EXECUTE)
-    try:
-        value = _json(request.POST.get("value", "").strip())
-        decision = request.POST.get("decision", "")
-        services.decide_run(actor=request.actor, run=asked, decision=decision, value=value)
-        messages.success(request, _("Decided."))
-    except ServiceError as error:
-        messages.error(request, error.detail)
-    return redirect("runs:detail", pk=pk)
+    """Answer a run that needs attention; ``?decision=`` asks for the result of a call that was done."""
+    run = get_run_for(request.actor, pk, EXECUTE)
+    form = forms.DecideForm(posted(request), initial={"decision": request.GET.get("decision", "")})
+
+    def act(data: dict[str, Any]) -> None:
+        services.decide_run(actor=request.actor, run=run, decision=data["decision"], value=data["value"])
+
+    def fresh() -> HttpResponse:
+        return _fresh_run(request, _run_context(request, get_run_for(request.actor, pk, READ)))
+
+    return verb(
+        request, form, act, back=reverse("runs:detail", args=[pk]), fresh=fresh,
+        title=_("It was done"), button=_("Go on"), done=_("Decided."),
+    )  # fmt: skip

@@ -1,120 +1,145 @@
-"""The verbs of the incident page: plain form posts. Fetch, read the form, call the service, go back with a message."""
+"""The verbs of the incident page."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from django.contrib import messages
+from django import forms as django_forms
 from django.http import HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import render
+from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_http_methods, require_POST
 
 from alerts.access import get_alert_for
-from alerts.iocs import parse_text
-from incidents import forms, services
+from alerts.pages import people_for
+from alerts.views.verbs import ask_observables
+from incidents import forms, pages, services
 from incidents.access import get_handoff_for, get_incident_for
 from incidents.models import Incident
-from incidents.views.pages import render_incident
-from opensoar.errors import NotFound, ServiceError, Stale
+from incidents.views.pages import fresh
+from opensoar.errors import NotFound
 from opensoar.typing import AuthenticatedRequest
 from opensoar.web.decorators import require_capability
+from opensoar.web.verbs import posted, verb
 
 UPDATE = "incidents:update"
-REFUSALS = {400, 404, 409, 412, 422}  # the form is shown again; anything else is a page of its own
+ask = require_http_methods(["GET", "HEAD", "POST"])
+
+type Form = django_forms.Form
 
 
-def act(
+def on_incident(
     request: AuthenticatedRequest,
-    number: int,
-    form_class: type[forms.VerbForm],
-    verb: Callable[[Incident, dict[str, Any]], object],
-    done: str,
+    incident: Incident,
+    form: Form,
+    service: Callable[..., object],
+    **texts: Any,
 ) -> HttpResponse:
-    """One verb: its form, the service, the way back; a refusal shows the page again with what was typed."""
-    incident = get_incident_for(request.actor, number, UPDATE)
-    form = form_class(request.POST, incident=incident)
-    status = 422
-    if form.is_valid():
-        try:
-            verb(incident, form.cleaned_data)
-        except ServiceError as error:
-            if error.status not in REFUSALS:
-                raise
-            status = 422 if error.status in {400, 404} else error.status
-            refuse(form, error)
-        else:
-            messages.success(request, done)
-            return redirect("incidents:detail", number=number)
-    return render_incident(
-        request, get_incident_for(request.actor, number, UPDATE), bound=form, status=status
+    """One verb on ``incident``; the form's fields are the service's arguments."""
+
+    def act(data: dict[str, Any]) -> None:
+        service(actor=request.actor, incident=incident, **data)
+
+    return verb(
+        request,
+        form,
+        act,
+        back=reverse("incidents:detail", args=[incident.number]),
+        fresh=lambda: fresh(request, incident),
+        **texts,
     )
 
 
-def refuse(form: forms.VerbForm, error: ServiceError) -> None:
-    """Put the service's sentence where it belongs. A stale form may be sent again once it was looked at."""
-    field = getattr(error, "field", None)
-    form.add_error(field if field in form.fields else None, error.detail)
-    if isinstance(error, Stale):
-        form.data = {**form.data.dict(), "expected_version": str(error.current)}  # type: ignore[attr-defined]
-
-
-@require_POST
+@ask
 @require_capability(UPDATE)
 def assign(request: AuthenticatedRequest, number: int) -> HttpResponse:
     """Give the incident to somebody, or to nobody."""
-    verb = _service(request, services.assign_incident)
-    return act(request, number, forms.AssignForm, verb, _("Owner changed."))
+    incident = get_incident_for(request.actor, number, UPDATE)
+    form = forms.AssignForm(
+        posted(request),
+        people=people_for(incident.partner_id),
+        initial={"user": str(incident.assigned_to_id or ""), "expected_version": incident.version},
+    )
+    return on_incident(
+        request, incident, form, services.assign_incident,
+        title=_("Assign owner"), button=_("Assign"), done=_("Owner changed."),
+    )  # fmt: skip
 
 
 @require_POST
 @require_capability(UPDATE)
 def move(request: AuthenticatedRequest, number: int) -> HttpResponse:
     """To another status of work."""
-    return act(
-        request, number, forms.MoveForm, _service(request, services.move_incident), _("Status changed.")
-    )
+    incident = get_incident_for(request.actor, number, UPDATE)
+    return on_incident(
+        request, incident, forms.MoveForm(request.POST), services.move_incident,
+        title=_("Change status"), button=_("Change status"), done=_("Status changed."),
+    )  # fmt: skip
 
 
-@require_POST
+@ask
 @require_capability(UPDATE)
-def severity(request: AuthenticatedRequest, number: int) -> HttpResponse:
-    """Another severity."""
-    verb = _service(request, services.update_incident)
-    return act(request, number, forms.SeverityForm, verb, _("Severity changed."))
+def edit(request: AuthenticatedRequest, number: int) -> HttpResponse:
+    """Correct title, severity, description, tags and markings."""
+    incident = get_incident_for(request.actor, number, UPDATE)
+    names = ("title", "severity", "description", "tlp", "pap")
+    initial = {name: getattr(incident, name) for name in names}
+    initial |= {"tags": ", ".join(incident.tags), "expected_version": incident.version}
+    form = forms.DetailsForm(posted(request), initial=initial)
+    return on_incident(
+        request, incident, form, services.update_incident,
+        title=_("Edit incident"), button=_("Save"), done=_("Saved."),
+    )  # fmt: skip
 
 
-@require_POST
+@ask
 @require_capability(UPDATE)
 def close(request: AuthenticatedRequest, number: int) -> HttpResponse:
     """Close with determination, impact and summary."""
-    return act(
-        request, number, forms.CloseForm, _service(request, services.close_incident), _("Incident closed.")
-    )
+    incident = get_incident_for(request.actor, number, UPDATE)
+    form = forms.CloseForm(posted(request), initial={"expected_version": incident.version})
+    return on_incident(
+        request, incident, form, services.close_incident,
+        title=_("Close incident"), button=_("Close incident"), done=_("Incident closed."),
+    )  # fmt: skip
 
 
-@require_POST
+@ask
 @require_capability(UPDATE)
 def reopen(request: AuthenticatedRequest, number: int) -> HttpResponse:
     """Work a closed incident again."""
-    verb = _service(request, services.reopen_incident)
-    return act(request, number, forms.ReopenForm, verb, _("Incident reopened."))
+    incident = get_incident_for(request.actor, number, UPDATE)
+    form = forms.ReopenForm(posted(request), initial={"expected_version": incident.version})
+    return on_incident(
+        request, incident, form, services.reopen_incident,
+        title=_("Reopen"), button=_("Reopen"), done=_("Incident reopened."),
+    )  # fmt: skip
 
 
-@require_POST
+@ask
 @require_capability(UPDATE)
 def comment(request: AuthenticatedRequest, number: int) -> HttpResponse:
     """Write a comment."""
-    verb = _service(request, services.comment_incident)
-    return act(request, number, forms.CommentForm, verb, _("Comment added."))
+    incident = get_incident_for(request.actor, number, UPDATE)
+    return on_incident(
+        request, incident, forms.CommentForm(posted(request)), services.comment_incident,
+        title=_("Comment"), button=_("Comment"), done=_("Comment added."),
+    )  # fmt: skip
 
 
-@require_POST
+@ask
 @require_capability(UPDATE)
 def handoff(request: AuthenticatedRequest, number: int) -> HttpResponse:
     """Leave a handoff note."""
-    return act(request, number, forms.HandoffForm, _service(request, services.hand_off), _("Handed over."))
+    incident = get_incident_for(request.actor, number, UPDATE)
+    form = forms.HandoffForm(posted(request), people=people_for(incident.partner_id))
+    return on_incident(
+        request, incident, form, services.hand_off,
+        title=_("Handoff note"), button=_("Hand over"), done=_("Handed over."),
+        note=_("From %(name)s") % {"name": request.user},
+    )  # fmt: skip
 
 
 @require_POST
@@ -124,21 +149,36 @@ def acknowledge(request: AuthenticatedRequest, number: int, handoff_id: str) -> 
     note = get_handoff_for(request.actor, handoff_id, UPDATE)
     if note.incident.number != number:
         raise NotFound(_("Handoff not found"))
-    services.acknowledge_handoff(actor=request.actor, handoff=note)
-    messages.success(request, _("Handoff acknowledged."))
-    return redirect("incidents:detail", number=number)
+
+    def service(*, actor: Any, incident: Incident) -> None:
+        services.acknowledge_handoff(actor=actor, handoff=note)
+
+    return on_incident(
+        request, note.incident, django_forms.Form(request.POST), service,
+        title=_("Acknowledge"), button=_("Acknowledge"), done=_("Handoff acknowledged."),
+    )  # fmt: skip
 
 
-@require_POST
+@ask
 @require_capability(UPDATE)
 def link(request: AuthenticatedRequest, number: int) -> HttpResponse:
-    """Make an alert part of the incident."""
+    """Make an alert part of the incident; found by typing."""
+    incident = get_incident_for(request.actor, number, UPDATE)
+    words = request.POST.get("q", request.GET.get("q", ""))[:200]
+    found = pages.alerts_to_link(request.actor, incident, words)
+    if request.htmx and "q" in request.GET:
+        return render(request, "incidents/_alert_options.html", {"found": found, "q": words})
 
-    def verb(incident: Incident, data: dict[str, Any]) -> object:
-        alert = get_alert_for(request.actor, (data["alert"] or data["recent"]).strip(), "alerts:read")
-        return services.link_alert(actor=request.actor, incident=incident, alert=alert)
+    def service(*, actor: Any, incident: Incident, alert: str) -> None:
+        chosen = get_alert_for(actor, alert.strip(), "alerts:read")
+        services.link_alert(actor=actor, incident=incident, alert=chosen)
 
-    return act(request, number, forms.LinkForm, verb, _("Alert linked."))
+    return on_incident(
+        request, incident, forms.LinkAlertForm(posted(request)), service, ask="search" in request.POST,
+        title=_("Link alert to %(incident)s") % {"incident": incident}, button=_("Link alert"), done=_("Alert linked."),
+        fields_template="incidents/_link_fields.html", options="incidents/_alert_options.html", found=found, q=words,
+        hint=_("Title, rule, host, user, observable, or an alert's id"),
+    )  # fmt: skip
 
 
 @require_POST
@@ -147,33 +187,24 @@ def unlink(request: AuthenticatedRequest, number: int, alert_id: str) -> HttpRes
     """Take an alert out of the incident."""
     incident = get_incident_for(request.actor, number, UPDATE)
     alert = get_alert_for(request.actor, alert_id, "alerts:read")
-    services.unlink_alert(actor=request.actor, incident=incident, alert=alert)
-    messages.success(request, _("Alert unlinked."))
-    return redirect("incidents:detail", number=number)
+
+    def service(*, actor: Any, incident: Incident) -> None:
+        services.unlink_alert(actor=actor, incident=incident, alert=alert)
+
+    return on_incident(
+        request, incident, django_forms.Form(request.POST), service,
+        title=_("Unlink"), button=_("Unlink"), done=_("Alert unlinked."),
+    )  # fmt: skip
 
 
-@require_POST
+@ask
 @require_capability(UPDATE)
 def observables(request: AuthenticatedRequest, number: int) -> HttpResponse:
-    """Add what is recognised in pasted text; with ``preview`` only show what that would be."""
+    """Add what is recognised in pasted text."""
     incident = get_incident_for(request.actor, number, UPDATE)
-    form = forms.ObservablesForm(request.POST, incident=incident)
-    found = parse_text(form.cleaned_data["text"]) if form.is_valid() else []
-    if form.is_valid() and not found:
-        form.add_error("text", _("Nothing in this text looks like an observable."))
-    if "preview" in request.POST or not found:
-        status = 200 if found else 422
-        return render_incident(request, incident, bound=form, status=status, recognised=found)
 
-    def verb(incident: Incident, data: dict[str, Any]) -> object:
-        values = [(value.type, value.value) for value in found]
-        return services.add_observables(actor=request.actor, incident=incident, values=values)
+    def add(values: list[tuple[str, str]]) -> None:
+        services.add_observables(actor=request.actor, incident=incident, values=values)
 
-    return act(request, number, forms.ObservablesForm, verb, _("Observables added."))
-
-
-def _service(
-    request: AuthenticatedRequest, service: Callable[..., object]
-) -> Callable[[Incident, dict[str, Any]], object]:
-    """``service`` as a verb whose arguments are the form's fields."""
-    return lambda incident, data: service(actor=request.actor, incident=incident, **data)
+    back = reverse("incidents:detail", args=[incident.number])
+    return ask_observables(request, add, back=back, fresh=lambda: fresh(request, incident))

@@ -1,10 +1,9 @@
-"""The incident list with suggestions on top, and the incident page."""
+"""The incident list with suggestions on top, the incident page, and what of them is live."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
@@ -12,74 +11,115 @@ from django.views.decorators.http import require_safe
 from incidents import pages
 from incidents.access import get_incident_for
 from incidents.filters import IncidentFilter
-from incidents.forms import FORMS, VerbForm
-from incidents.models import Incident
+from incidents.models import ALLOWED, Incident
 from incidents.suggestions import suggestions
 from opensoar.typing import AuthenticatedRequest
+from opensoar.web.chips import chips
 from opensoar.web.decorators import require_capability
+from opensoar.web.live import poll, stamped
+from opensoar.web.paging import page_of
 
-PAGE_SIZE = 50
+READ = "incidents:read"
 
 
 @require_safe
-@require_capability("incidents:read")
+@require_capability(READ)
 def incident_list(request: AuthenticatedRequest) -> HttpResponse:
     """Suggestions, then the incidents that the filter leaves, newest first."""
-    return render_list(request)
+    return render(request, "incidents/list.html", _list_context(request))
 
 
 @require_safe
-@require_capability("incidents:read")
+@require_capability(READ)
+def list_live(request: AuthenticatedRequest) -> HttpResponse:
+    """The list and the suggestions, if anything changed."""
+    context = _list_context(request)
+
+    def changed() -> HttpResponse:
+        return render(request, "incidents/list.html#live", {"oob": True, **context})
+
+    return poll(request, context["seen"], changed)
+
+
+def fresh_list(request: AuthenticatedRequest) -> HttpResponse:
+    """The list page's panels as they are now: the answer to a verb on a suggestion."""
+    context = {"oob": True, **_list_context(request)}
+    return stamped(render(request, "incidents/list.html#live", context), context["seen"])
+
+
+def _list_context(request: AuthenticatedRequest) -> dict[str, Any]:
+    chosen = IncidentFilter(request.GET, queryset=pages.incident_rows(request.actor), actor=request.actor)
+    page = page_of(request, chosen.qs)
+    suggested = suggestions(request.actor) if request.actor.can("alerts:read") else []
+    return {
+        "filter": chosen,
+        "chips": chips(chosen.form, request.GET),
+        "page": page,
+        "suggestions": suggested,
+        "seen": pages.rows_state(page.items, suggested),
+        "may_create": request.actor.can("incidents:create"),
+    }
+
+
+@require_safe
+@require_capability(READ)
 def detail(request: AuthenticatedRequest, number: int) -> HttpResponse:
     """The shared working surface of one incident."""
-    return render_incident(request, get_incident_for(request.actor, number, "incidents:read"))
+    incident = get_incident_for(request.actor, number, READ)
+    return render(request, "incidents/detail.html", panels(request, incident))
 
 
-def render_list(request: AuthenticatedRequest, *, status: int = 200) -> HttpResponse:
-    """The list page; after a refused verb with its status."""
-    chosen = IncidentFilter(request.GET, queryset=pages.incident_rows(request.actor), actor=request.actor)
-    page = Paginator(chosen.qs, PAGE_SIZE).get_page(request.GET.get("page"))
-    query = request.GET.copy()
-    query.pop("page", None)
-    context = {
-        "filter": chosen,
-        "page": page,
-        "query": query.urlencode(),
-        "suggestions": suggestions(request.actor) if request.actor.can("alerts:read") else [],
-        "may_create": request.actor.can("incidents:create"),
-        "may_update": request.actor.can("incidents:update"),
-    }
-    return render(request, "incidents/list.html", context, status=status)
+@require_safe
+@require_capability(READ)
+def live(request: AuthenticatedRequest, number: int) -> HttpResponse:
+    """The panels of the incident page, if anything happened since it was made."""
+    incident = get_incident_for(request.actor, number, READ)
+    seen = pages.incident_state(incident, pages.linked_alerts(request.actor, incident))
+    return poll(request, seen, lambda: fresh(request, incident))
 
 
-def render_incident(
-    request: AuthenticatedRequest,
-    incident: Incident,
-    *,
-    bound: VerbForm | None = None,
-    status: int = 200,
-    **extra: Any,
-) -> HttpResponse:
-    """The page; ``bound`` is a form that was refused, shown with its errors in its place."""
+def fresh(request: AuthenticatedRequest, incident: Incident) -> HttpResponse:
+    """The panels of the incident page as they are now, out of band: the answer to a verb."""
+    incident = get_incident_for(request.actor, incident.number, READ)
+    context = {"oob": True, **panels(request, incident)}
+    return stamped(render(request, "incidents/detail.html#live", context), context["seen"])
+
+
+def panels(request: AuthenticatedRequest, incident: Incident) -> dict[str, Any]:
+    """What the live parts of the incident page show; ``?show=`` narrows the timeline to one group."""
     actor = request.actor
-    may_update = actor.can("incidents:update")
     alerts = pages.linked_alerts(actor, incident)
-    people = pages.people(incident.partner_id) if may_update else []
-    recent = pages.recent_alerts(actor, incident) if may_update else []
-    forms = {form.name: form(incident=incident, people=people, alerts=recent) for form in FORMS}
-    if bound is not None:
-        bound.offer(people, recent)
-        forms[bound.name] = bound
-    context = {
+    told = pages.shared_timeline(incident, alerts)
+    show = request.GET.get("show", "")
+    waiting = [
+        entry.handoff for entry in told if entry.handoff and not hasattr(entry.handoff, "acknowledgement")
+    ]
+    return {
         "incident": incident,
+        "seen": pages.incident_state(incident, alerts),
+        "steps": _steps(incident),
+        "story": pages.story(incident, alerts),
         "alerts": alerts,
-        "entries": pages.shared_timeline(incident, alerts),
+        "show": show,
+        "groups": pages.group_counts(told),
+        "total": len(told),
+        "entries": [entry for entry in told if show in {"", entry.kind.group}],
+        "waiting_handoff": waiting[0] if waiting else None,
         "observables": pages.observables_of(actor, incident),
-        "handoffs": pages.handoffs_of(incident),
-        "forms": forms,
-        "refused": bound,
-        "may_update": may_update,
-        "may_see_runs": actor.can("playbooks:read"),
-        **extra,
+        "may_update": actor.can("incidents:update"),
     }
-    return render(request, "incidents/detail.html", context, status=status)
+
+
+def _steps(incident: Incident) -> list[dict[str, Any]]:
+    """The stepper: what was passed, where it is, and where it may go."""
+    order = Incident.Status.values
+    at = order.index(incident.status)
+    return [
+        {
+            "status": status,
+            "current": status == incident.status,
+            "passed": order.index(status) < at,
+            "allowed": incident.is_open and status in ALLOWED[incident.status],
+        }
+        for status in order
+    ]

@@ -2,53 +2,75 @@
 
 from __future__ import annotations
 
-from django.contrib import messages
-from django.http import HttpResponse
-from django.shortcuts import redirect
-from django.utils.translation import gettext as _
-from django.views.decorators.http import require_POST
+from typing import Any
 
+from django import forms as django_forms
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST
+
+from incidents import forms, pages
 from incidents.access import get_incident_for
 from incidents.suggestions import accept_suggestion, dismiss_suggestion
-from incidents.views.pages import render_list
-from opensoar.access import require
-from opensoar.errors import Conflict, Invalid, NotFound
+from incidents.views.pages import fresh_list
 from opensoar.typing import AuthenticatedRequest
 from opensoar.web.decorators import require_capability
+from opensoar.web.verbs import posted, verb
 
 
 @require_POST
-@require_capability("alerts:read")
+@require_capability("incidents:create")
 def accept(request: AuthenticatedRequest, suggestion_id: str) -> HttpResponse:
-    """Open an incident with the suggestion's alerts, or add them to the one whose number was given."""
-    number = request.POST.get("incident", "").strip()
-    require(request.actor, "incidents:update" if number else "incidents:create")
-    try:
-        existing = get_incident_for(request.actor, number, "incidents:update") if number else None
+    """Open an incident with the suggestion's alerts."""
+
+    def act(_data: dict[str, Any]) -> str:
         incident = accept_suggestion(
-            actor=request.actor,
-            suggestion_id=suggestion_id,
-            title=request.POST.get("title", "").strip() or None,
-            owner=request.actor.user_id if "mine" in request.POST else None,
-            incident=existing,
+            actor=request.actor, suggestion_id=suggestion_id, owner=request.actor.user_id
         )
-    except (Conflict, Invalid, NotFound) as error:
-        messages.error(request, error.detail)
-        return render_list(request, status=422 if isinstance(error, NotFound) else error.status)
-    messages.success(request, _("The alerts are in %(incident)s.") % {"incident": incident})
-    return redirect("incidents:detail", number=incident.number)
+        return reverse("incidents:detail", args=[incident.number])
+
+    return verb(
+        request, django_forms.Form(request.POST), act, back=reverse("incidents:list"),
+        fresh=lambda: fresh_list(request), title=_("Accept"), button=_("Accept"), done=_("Incident created; it is yours."),
+    )  # fmt: skip
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@require_capability("incidents:update")
+def add(request: AuthenticatedRequest, suggestion_id: str) -> HttpResponse:
+    """Add the suggestion's alerts to an incident that is found by typing."""
+    words = request.POST.get("q", request.GET.get("q", ""))[:200]
+    found = pages.incidents_to_link(request.actor, [], words)
+    if request.htmx and "q" in request.GET:
+        return render(request, "incidents/_incident_options.html", {"found": found, "q": words})
+
+    def act(data: dict[str, Any]) -> str:
+        existing = get_incident_for(request.actor, data["incident"].strip(), "incidents:update")
+        accept_suggestion(actor=request.actor, suggestion_id=suggestion_id, incident=existing)
+        return reverse("incidents:detail", args=[existing.number])
+
+    return verb(
+        request, forms.LinkIncidentForm(posted(request)), act, back=reverse("incidents:list"),
+        title=_("Add to incident"), button=_("Add to incident"), done=_("The alerts are in it."),
+        ask="search" in request.POST, fields_template="incidents/_link_fields.html",
+        options="incidents/_incident_options.html", found=found, q=words, hint=_("Number or title"),
+    )  # fmt: skip
 
 
 @require_POST
 @require_capability("incidents:create")
 def dismiss(request: AuthenticatedRequest, suggestion_id: str) -> HttpResponse:
-    """Say no, with a reason."""
-    try:
+    """Say no, with a reason where there is one to give."""
+
+    def act(_data: dict[str, Any]) -> None:
         dismiss_suggestion(
             actor=request.actor, suggestion_id=suggestion_id, reason=request.POST.get("reason", "")
         )
-    except (Invalid, NotFound) as error:
-        messages.error(request, error.detail)
-        return render_list(request, status=422)
-    messages.success(request, _("Dismissed. It comes back when another alert joins."))
-    return redirect("incidents:list")
+
+    return verb(
+        request, django_forms.Form(request.POST), act, back=reverse("incidents:list"),
+        fresh=lambda: fresh_list(request), title=_("Dismiss"), button=_("Dismiss"),
+        done=_("Dismissed. It comes back when another alert joins."),
+    )  # fmt: skip

@@ -15,6 +15,7 @@ TITLES = {
     412: _("This changed in the meantime"),
     422: _("That cannot be done like this"),
     500: _("Something went wrong on our side"),
+    503: _("One moment please"),
 }
 
 
@@ -23,7 +24,8 @@ def error_response(request: HttpRequest, status: int, detail: str = "") -> HttpR
     title = TITLES.get(status, TITLES[400])
     if request.path.startswith("/api/"):
         return JsonResponse({"detail": detail or str(title)}, status=status)
-    template = "errors/fragment.html" if getattr(request, "htmx", False) else "errors/page.html"
+    page = "errors/down.html" if status == 503 else "errors/page.html"
+    template = "errors/fragment.html" if getattr(request, "htmx", False) else page
     return render(request, template, {"status": status, "title": title, "detail": detail}, status=status)
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 from django.contrib import messages
 from django.db import OperationalError
 from django.http import HttpResponse
+from django.middleware.csrf import get_token
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.cache import patch_vary_headers
+from django.utils.translation import gettext as _
 from psycopg_pool import PoolTimeout
 
 from opensoar.typing import HttpRequest
+from opensoar.web.errors import error_response
 
 type GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -30,19 +34,26 @@ class HtmxVaryMiddleware:
 
 
 class HtmxLoginMiddleware:
-    """An ended session answers a panel with 401 and a trigger, never with a login page inside the panel."""
+    """An ended session answers a panel with 401 and a trigger, never with a login page inside the panel.
+
+    Who then signs in, in the dialog that the trigger opens, stays on the page and gets the new session's CSRF token.
+    """
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
-        if (
-            request.htmx
-            and response.status_code == 302
-            and response.headers["Location"].startswith(reverse("account_login"))
-        ):
+        if not request.htmx or response.status_code != 302:
+            return response
+        login = reverse("account_login")
+        if response.headers["Location"].startswith(login):
             return HttpResponse(status=401, headers={"HX-Trigger": "login-required"})
+        if request.path == login:
+            answer = HttpResponse(status=204)
+            answer.cookies = response.cookies
+            answer.headers["HX-Trigger"] = json.dumps({"signed-in": {"token": get_token(request)}})
+            return answer
         return response
 
 
@@ -79,5 +90,8 @@ class DatabaseDownMiddleware:
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         if not isinstance(exception, OperationalError | PoolTimeout):
             return None
-        body = '{"detail": "The database is not available; try again in a few seconds."}'
-        return HttpResponse(body, status=503, content_type="application/json", headers={"Retry-After": "5"})
+        response = error_response(
+            request, 503, _("The database is not available; try again in a few seconds.")
+        )
+        response.headers["Retry-After"] = "5"
+        return response

@@ -8,5 +8,7 @@ from opensoar.web import views
 
 urlpatterns = [
     path("", views.home, name="home"),
+    path("counts/", views.counts, name="counts"),
     path("theme/", views.set_theme, name="theme"),
+    path("density/", views.set_density, name="density"),
 ]

@@ -1,0 +1,119 @@
+"""The queue, the alert page and what of them is live."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from alerts import forms, pages
+from alerts.access import get_alert_for
+from alerts.filters import AlertFilter
+from alerts.models import Alert, AlertEntry
+from opensoar.ids import uuid7
+from opensoar.typing import AuthenticatedRequest
+from opensoar.web.chips import chips
+from opensoar.web.decorators import require_capability
+from opensoar.web.live import poll, stamped
+from opensoar.web.paging import page_of
+from opensoar.web.timeline import timeline_of
+
+READ = "alerts:read"
+
+
+@require_safe
+@require_capability(READ)
+def alert_list(request: AuthenticatedRequest) -> HttpResponse:
+    """The queue: what the filter leaves, gravest first, then newest."""
+    chosen = _filter(request)
+    page = page_of(request, chosen.qs)
+    pages.add_incidents(request.actor, page.items)
+    context = {
+        "filter": chosen,
+        "chips": chips(chosen.form, request.GET if request.GET else _default(request)),
+        "page": page,
+        "seen": pages.queue_state(page.items, pages.News()),
+        "since": uuid7(),
+        "partners": pages.partners(request.actor),
+    }
+    name = "alerts/list.html#queue" if request.htmx else "alerts/list.html"
+    return render(request, name, context)
+
+
+@require_safe
+@require_capability(READ)
+def queue_live(request: AuthenticatedRequest) -> HttpResponse:
+    """What became of the rows that a page shows, and how many alerts came after it was made."""
+    rows = pages.rows_by_id(request.actor, request.GET.get("rows", ""))
+    news = pages.news_since(_filter(request).qs, request.GET.get("since", ""))
+
+    def changed() -> HttpResponse:
+        pages.add_incidents(request.actor, rows)
+        query = request.GET.copy()
+        for name in ("rows", "since", "page"):
+            query.pop(name, None)
+        context = {"oob": True, "rows": rows, "news": news, "query": query.urlencode()}
+        return render(request, "alerts/list.html#live", context)
+
+    return poll(request, pages.queue_state(rows, news), changed)
+
+
+def _filter(request: AuthenticatedRequest) -> AlertFilter:
+    return AlertFilter(request.GET, queryset=pages.queue(request.actor), request=request)
+
+
+def _default(request: AuthenticatedRequest) -> Any:
+    data = request.GET.copy()
+    data["status"] = "open"
+    return data
+
+
+@require_safe
+@require_capability(READ)
+def detail(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
+    """One alert with everything about it."""
+    alert = get_alert_for(request.actor, pk, READ)
+    context = {"comment": forms.CommentForm(), **panels(request, alert)}
+    return render(request, "alerts/detail.html", context)
+
+
+@require_safe
+@require_capability(READ)
+def live(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
+    """The panels of the alert page, if anything happened since it was made."""
+    alert = get_alert_for(request.actor, pk, READ)
+    return poll(request, pages.alert_state(alert), lambda: fresh(request, alert))
+
+
+def fresh(request: AuthenticatedRequest, alert: Alert) -> HttpResponse:
+    """The panels of the alert page as they are now, out of band: the answer to a verb."""
+    alert = get_alert_for(request.actor, alert.pk, READ)
+    context = {"oob": True, **panels(request, alert)}
+    return stamped(render(request, "alerts/detail.html#live", context), pages.alert_state(alert))
+
+
+def panels(request: AuthenticatedRequest, alert: Alert) -> dict[str, Any]:
+    """What the live parts of the alert page show."""
+    actor = request.actor
+    observables = pages.observables_of(actor, alert)
+    return {
+        "alert": alert,
+        "seen": pages.alert_state(alert),
+        "entries": timeline_of(AlertEntry, alert),
+        "observables": observables,
+        "related": pages.related(actor, alert, observables),
+        "incidents": alert.incidents.visible_to(actor) if actor.can("incidents:read") else [],
+    }
+
+
+@require_safe
+@require_capability(READ)
+def deliveries(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
+    """The bodies that made the alert, as they came."""
+    alert = get_alert_for(request.actor, pk, READ)
+    name = "alerts/deliveries.html#drawer" if request.htmx else "alerts/deliveries.html"
+    context = {"alert": alert, "deliveries": pages.deliveries_of(request.actor, alert)}
+    return render(request, name, context)

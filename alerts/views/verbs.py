@@ -1,0 +1,185 @@
+"""The verbs of the alert page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django import forms as django_forms
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST
+
+from alerts import forms, services
+from alerts.access import get_alert_for
+from alerts.iocs import parse_text
+from alerts.models import Alert
+from alerts.pages import people_for, person_named
+from alerts.views.pages import fresh
+from opensoar.errors import Invalid
+from opensoar.typing import AuthenticatedRequest
+from opensoar.web.decorators import require_capability
+from opensoar.web.verbs import Fresh, posted, verb
+
+UPDATE = "alerts:update"
+ask = require_http_methods(["GET", "HEAD", "POST"])
+
+
+def on_alert(
+    request: AuthenticatedRequest,
+    alert: Alert,
+    form: django_forms.Form,
+    act: Callable[[dict[str, Any]], object],
+    **texts: Any,
+) -> HttpResponse:
+    """One verb on ``alert``; afterwards its page, or its fresh panels."""
+
+    def done(data: dict[str, Any]) -> None:
+        act(data)
+
+    return verb(
+        request,
+        form,
+        done,
+        back=reverse("alerts:detail", args=[alert.pk]),
+        fresh=lambda: fresh(request, alert),
+        **texts,
+    )
+
+
+@require_POST
+@require_capability(UPDATE)
+def claim(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
+    """Make it mine, unless somebody else was faster."""
+    alert = get_alert_for(request.actor, pk, UPDATE)
+    form = django_forms.Form(request.POST)
+    return on_alert(
+        request, alert, form, lambda _data: services.claim_alert(actor=request.actor, alert=alert),
+        title=_("Claim"), button=_("Claim"), done=_("The alert is yours."),
+    )  # fmt: skip
+
+
+@ask
+@require_capability(UPDATE)
+def assign(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
+    """Give it to somebody, or to nobody."""
+    alert = get_alert_for(request.actor, pk, UPDATE)
+    owner = alert.assigned_to.username if alert.assigned_to else ""
+    people = people_for(alert.partner_id)
+    form = forms.AssignForm(posted(request), people=people, initial={"username": owner})
+
+    def act(data: dict[str, Any]) -> None:
+        services.assign_alert(actor=request.actor, alert=alert, user=person_named(data["username"]))
+
+    return on_alert(
+        request, alert, form, act, title=_("Assign"), button=_("Assign"), done=_("Owner changed.")
+    )
+
+
+@ask
+@require_capability(UPDATE)
+def resolve(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
+    """Say what it was; that ends the work on it."""
+    alert = get_alert_for(request.actor, pk, UPDATE)
+    form = forms.ResolveForm(posted(request), initial={"determination": alert.determination})
+
+    def act(data: dict[str, Any]) -> None:
+        services.resolve_alert(
+            actor=request.actor,
+            alert=alert,
+            determination=data["determination"],
+            reason=data["reason"] or None,
+        )
+
+    return on_alert(
+        request, alert, form, act, title=_("Resolve"), button=_("Resolve"), done=_("Alert resolved.")
+    )
+
+
+@ask
+@require_capability(UPDATE)
+def reopen(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
+    """It is not over."""
+    alert = get_alert_for(request.actor, pk, UPDATE)
+    form = forms.ReopenForm(posted(request))
+
+    def act(data: dict[str, Any]) -> None:
+        services.reopen_alert(actor=request.actor, alert=alert, reason=data["reason"] or None)
+
+    return on_alert(
+        request, alert, form, act, title=_("Reopen"), button=_("Reopen"), done=_("Alert reopened.")
+    )
+
+
+@ask
+@require_capability(UPDATE)
+def edit(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
+    """Correct severity, determination and tags."""
+    alert = get_alert_for(request.actor, pk, UPDATE)
+    initial = {
+        "severity": alert.severity,
+        "determination": alert.determination,
+        "tags": ", ".join(alert.tags),
+    }
+    form = forms.EditForm(posted(request), initial=initial)
+
+    def act(data: dict[str, Any]) -> None:
+        services.update_alert(actor=request.actor, alert=alert, **data)
+
+    return on_alert(request, alert, form, act, title=_("Edit alert"), button=_("Save"), done=_("Saved."))
+
+
+@ask
+@require_capability(UPDATE)
+def comment(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
+    """Say something."""
+    alert = get_alert_for(request.actor, pk, UPDATE)
+    form = forms.CommentForm(posted(request))
+
+    def act(data: dict[str, Any]) -> None:
+        services.comment_alert(actor=request.actor, alert=alert, text=data["text"])
+
+    return on_alert(
+        request, alert, form, act, title=_("Comment"), button=_("Comment"), done=_("Comment added.")
+    )
+
+
+@ask
+@require_capability("observables:manage")
+def observables(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
+    """Add what is recognised in pasted text."""
+    alert = get_alert_for(request.actor, pk, UPDATE)
+
+    def add(values: list[tuple[str, str]]) -> None:
+        services.add_observables(actor=request.actor, alert=alert, values=values)
+
+    back = reverse("alerts:detail", args=[alert.pk])
+    return ask_observables(request, add, back=back, fresh=lambda: fresh(request, alert))
+
+
+def ask_observables(
+    request: AuthenticatedRequest,
+    add: Callable[[list[tuple[str, str]]], None],
+    *,
+    back: str,
+    fresh: Fresh,
+) -> HttpResponse:
+    """The form for pasted text; with ``preview`` it only shows what is recognised, else that is added."""
+    form = forms.ObservablesForm(posted(request))
+    preview = "preview" in request.POST
+    found = parse_text(request.POST.get("text", "")[: forms.MAX_PASTED])
+    if preview and request.htmx:
+        return render(request, "alerts/_recognised.html", {"recognised": found})
+
+    def act(_data: dict[str, Any]) -> None:
+        if not found:
+            raise Invalid(_("Nothing in this text looks like an observable."), field="text")
+        add([(item.type, item.value) for item in found])
+
+    return verb(
+        request, form, act, title=_("Add observables"), button=_("Add observables"), done=_("Observables added."),
+        back=back, fresh=fresh, ask=preview, fields_template="alerts/_observables_fields.html", recognised=found,
+    )  # fmt: skip

@@ -1,0 +1,55 @@
+"""The forms of the pages of playbooks and runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from opensoar.web.forms import VerbForm
+from playbooks_engine.models import Playbook
+
+
+def json_field(label: Any, help_text: Any) -> forms.CharField:
+    """A JSON value that may be left out."""
+    return forms.CharField(
+        label=label, required=False, help_text=help_text, widget=forms.Textarea(attrs={"rows": 3})
+    )
+
+
+def parse_json(text: str) -> Any:
+    """``None`` for nothing. Raises ``ValidationError`` for what is no JSON."""
+    try:
+        return orjson.loads(text) if text.strip() else None
+    except orjson.JSONDecodeError:
+        raise forms.ValidationError(_('This must be JSON, such as {"host": "ws-1"}.')) from None
+
+
+class RunForm(VerbForm):
+    """Which playbook, with what."""
+
+    playbook = forms.CharField(label=_("Playbook"), widget=forms.Select)
+    input = json_field(_("Input as JSON (optional)"), _("What the playbook gets as its input."))
+
+    def __init__(self, data: Any = None, *, playbooks: Iterable[Playbook], **kwargs: Any) -> None:
+        super().__init__(data, **kwargs)
+        named = (
+            (str(p.pk), f"{p.name}: {p.description[:80]}" if p.description else p.name) for p in playbooks
+        )
+        self.fields["playbook"].widget.choices = [("", _("Choose…")), *named]
+
+    def clean_input(self) -> Any:
+        return parse_json(self.cleaned_data["input"])
+
+
+class DecideForm(VerbForm):
+    """What became of a call whose outcome is unknown."""
+
+    decision = forms.CharField(widget=forms.HiddenInput)
+    value = json_field(_("Result as JSON (optional)"), _("What the call would have returned."))
+
+    def clean_value(self) -> Any:
+        return parse_json(self.cleaned_data["value"])
