@@ -16,8 +16,11 @@ from rest_framework import serializers
 from alerts.iocs import parse_text
 from alerts.models import Alert, Observable, Severity
 from alerts.services.observables import TypedValue
-from opensoar.api.fields import Flag, Number, Object, StrictSerializer, Text, tags
+from opensoar.api.fields import Flag, Number, Object, StrictSerializer, Text, Word, tags
 from opensoar.errors import Invalid
+
+DETERMINED = [choice for choice in Alert.Determination.choices if choice[0] != Alert.Determination.UNKNOWN]
+BULK_ACTIONS = ["resolve", "assign", "claim", "change_severity"]
 
 
 class AlertSerializer(serializers.Serializer[Any]):
@@ -109,16 +112,16 @@ class RemovedSerializer(serializers.Serializer[Any]):
 
 
 class AlertPatch(StrictSerializer):
-    """Any of what can be edited."""
+    """Any of what can be edited. ``null`` leaves a field as it is, but for ``partner`` and ``assigned_to``."""
 
-    status = Text(required=False)
-    severity = Text(required=False)
-    determination = Text(required=False)
-    resolve_reason = Text(required=False)
-    tags = tags(required=False)
-    partner = Text(required=False, allow_null=True)
-    assigned_to = Text(required=False, allow_null=True, allow_blank=True)
-    detail = Text(required=False, help_text="why; stands on the timeline")
+    status = Word(Alert.Status.choices, required=False, allow_null=True)
+    severity = Word(Severity.choices, required=False, allow_null=True)
+    determination = Word(Alert.Determination.choices, required=False, allow_null=True)
+    resolve_reason = Text(required=False, allow_null=True, allow_blank=True)
+    tags = tags(required=False, allow_null=True)
+    partner = Text(required=False, allow_null=True, help_text="null: the one that every installation has")
+    assigned_to = Text(required=False, allow_null=True, allow_blank=True, help_text="null: nobody")
+    detail = Text(required=False, allow_null=True, allow_blank=True, help_text="why; stands on the timeline")
 
 
 class AssignIn(StrictSerializer):
@@ -130,24 +133,24 @@ class AssignIn(StrictSerializer):
 class ResolveIn(StrictSerializer):
     """What it was, and why it is done."""
 
-    determination = Text()
-    reason = Text(required=False, allow_null=True)
+    determination = Word(DETERMINED)
+    reason = Text(required=False, allow_null=True, allow_blank=True)
 
 
 class ReasonIn(StrictSerializer):
     """Why."""
 
-    reason = Text(required=False, allow_null=True)
+    reason = Text(required=False, allow_null=True, allow_blank=True)
 
 
 class BulkIn(serializers.Serializer[Any]):
     """One verb on many alerts."""
 
     alert_ids = serializers.ListField(child=Text(max_length=100), max_length=1000)
-    action = Text()
-    determination = Text(required=False, allow_null=True)
-    resolve_reason = Text(required=False, allow_null=True)
-    severity = Text(required=False, allow_null=True)
+    action = Word(BULK_ACTIONS)
+    determination = Word(DETERMINED, required=False, allow_null=True)
+    resolve_reason = Text(required=False, allow_null=True, allow_blank=True)
+    severity = Word(Severity.choices, required=False, allow_null=True)
     assigned_to = Text(required=False, allow_null=True, allow_blank=True)
 
 

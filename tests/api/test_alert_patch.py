@@ -73,6 +73,15 @@ def test_a_reason_is_kept_and_stands_on_the_timeline() -> None:
     assert by_action["status_change"] == "a known scanner"
 
 
+def test_null_leaves_a_field_as_it_is_and_an_empty_reason_clears_it() -> None:
+    alert = make_alert(tags=["vip"], status="resolved", resolve_reason="a scanner")
+    client, url = client_of(make_user()), f"{V1}alerts/{alert.pk}"
+    nothing = dict.fromkeys(("status", "severity", "determination", "resolve_reason", "tags", "detail"))
+    assert client.patch(url, nothing).json()["version"] == 1
+    assert actions(alert) == []
+    assert client.patch(url, {"resolve_reason": ""}).json()["resolve_reason"] is None
+
+
 def test_detail_says_why() -> None:
     alert = make_alert()
     client, url = client_of(make_user()), f"{V1}alerts/{alert.pk}"
@@ -101,7 +110,7 @@ def test_a_stale_edit_is_refused_with_both_versions(header: str) -> None:
     [
         ({"status": "closed"}, "Invalid status"),
         ({"severity": "huge"}, "Invalid severity"),
-        ({"severity": None}, "severity"),
+        ({"severity": 5}, "severity"),
         ({"determination": "evil"}, "Invalid determination. Must be one of: "),
         (
             {"status": "resolved"},
