@@ -1,4 +1,4 @@
 #!/bin/sh
 # The worker process of a container. Its threads only hand sequences to the event loop: two are enough.
-exec dramatiq django_dramatiq.setup opensoar.worker \
+exec dramatiq opensoar.worker \
     --processes "${OPENSOAR_WORKER_PROCESSES:-1}" --threads 2 --worker-shutdown-timeout 30000

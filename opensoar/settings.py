@@ -62,10 +62,6 @@ INSTALLED_APPS = [
     "incidents",
     "playbooks_engine",
 ]
-if sys.argv[1:2] == [
-    "up"
-]:  # it only becomes the supervisor; loading the apps would cost it half of its start
-    INSTALLED_APPS = ["opensoar.apps.SupervisorConfig"]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",

@@ -6,19 +6,23 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.core.wsgi import get_wsgi_application
+from django.urls import get_resolver
 
 from opensoar import deathwatch
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opensoar.settings")
 
 deathwatch.install()  # granian imports this file in each process that serves
+# What is loaded here stays: looking for garbage in it meanwhile would take a tenth of the start, and later again
+# and again.
+gc.disable()
 django_application = get_wsgi_application()
 
 from alerts import webhooks  # noqa: E402  needs the apps that the line above loads
 
-# What is loaded by now stays: the collector need not look at a hundred thousand objects again and again. Without
-# a collection before: it would find next to nothing and take a tenth of the start.
+_ = get_resolver().url_patterns  # now, not when the first requests wait for it
 gc.freeze()
+gc.enable()
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -117,6 +117,8 @@ class Product:
         """What web and worker get: the application's role, never the owner's."""
         options = self.options
         env = dict(os.environ)
+        # Containers often forbid bytecode; compiling everything anew would be a tenth of each start.
+        env.pop("PYTHONDONTWRITEBYTECODE", None)
         for name in ("DATABASE_URL_FILE", "REDIS_URL_FILE", "DATABASE_OWNER_URL", "DATABASE_OWNER_URL_FILE"):
             env.pop(name, None)
         env |= {
@@ -181,7 +183,7 @@ def web_command(options: Options, env: dict[str, str], data_dir: Path) -> Comman
 
 def worker_command(options: Options, env: dict[str, str], data_dir: Path) -> Command:
     """Dramatiq: its threads only hand sequences to the event loop, so two are enough."""
-    argv = [sys.executable, "-m", "dramatiq", "django_dramatiq.setup", "opensoar.worker"]
+    argv = [sys.executable, "-m", "dramatiq", "opensoar.worker"]
     argv += [f"--processes={options.worker_processes}", "--threads=2", "--worker-shutdown-timeout=30000"]
     ready = data_dir / "run" / "worker.ready"
     ready.unlink(missing_ok=True)

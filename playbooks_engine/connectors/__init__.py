@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from playbooks_engine.connectors import docker
-
 if TYPE_CHECKING:
     from playbooks_engine.models import Connector
 
@@ -46,6 +44,12 @@ class ConnectorType:
         return Health(healthy=True, message=str(_("It answers")), details=details)
 
 
+def _look_at_docker(connector: Connector) -> dict[str, Any]:
+    from playbooks_engine.connectors import docker  # late: every web process would load its HTTP client
+
+    return docker.look(connector)
+
+
 TYPES: dict[str, ConnectorType] = {
     each.kind: each
     for each in (
@@ -56,7 +60,7 @@ TYPES: dict[str, ConnectorType] = {
                 "Containers: preserve their state, restart them. The address is OPENSOAR_DOCKER_URL, set by whoever "
                 "runs OpenSOAR; a connector cannot point elsewhere."
             ),
-            look=docker.look,
+            look=_look_at_docker,
         ),
     )
 }
