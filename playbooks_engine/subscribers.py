@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from alerts.events import CreatedAlert, alert_created
+from opensoar import clock
 from playbooks_engine import bell
 from playbooks_engine.models import PlaybookRun, Sequence
 from playbooks_engine.triggers import triggers
@@ -14,6 +15,7 @@ def queue_runs(batch: list[CreatedAlert]) -> None:
     candidates = triggers()
     if not candidates:
         return
+    now = clock.now()
     sequences: list[Sequence] = []
     runs: list[PlaybookRun] = []
     for alert in batch:
@@ -27,10 +29,14 @@ def queue_runs(batch: list[CreatedAlert]) -> None:
             correlation_id=alert.correlation_id,
             priority=min(trigger.priority for trigger in matching),
             total=len(matching),
+            created_at=now,
         )
         sequences.append(sequence)
         for position, trigger in enumerate(matching, start=1):
-            runs.append(PlaybookRun(sequence=sequence, position=position, playbook_id=trigger.playbook_id))
+            run = PlaybookRun(
+                sequence=sequence, position=position, playbook_id=trigger.playbook_id, created_at=now
+            )
+            runs.append(run)
             alert.playbooks.append(trigger.name)
     Sequence.objects.bulk_create(sequences)
     PlaybookRun.objects.bulk_create(runs)
