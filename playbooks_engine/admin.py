@@ -7,50 +7,36 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django_dramatiq.models import Task
 
-from opensoar.accounts.admin_base import Scoped, Served, ServedForm, actor_of
-from opensoar.accounts.services import audit
+from opensoar.accounts.admin_base import Served, ServedForm, actor_of
 from opensoar.actors import Actor
 from opensoar.edits import UNSET
 from playbooks_engine.connectors import services as connectors
 from playbooks_engine.models import Connector, Playbook
-from playbooks_engine.services import set_enabled
+from playbooks_engine.services import update_playbook
 
 admin.site.unregister(Task)  # the broker's messages are only nudges; runs are on their own pages
 
 
+class PlaybookForm(ServedForm):
+    """The switch, and whose alerts it runs for."""
+
+    def serve(self, actor: Actor, data: dict[str, Any]) -> Playbook:
+        return update_playbook(
+            actor=actor, playbook=self.instance, enabled=data["enabled"], partner=data["partner"]
+        )
+
+
 @admin.register(Playbook)
-class PlaybookAdmin(Scoped):
+class PlaybookAdmin(Served):
     """Whether it runs, and for whom."""
 
+    form = PlaybookForm
     list_display = ("name", "order", "trigger", "enabled", "partner", "missing_since")
     list_select_related = ("partner",)
     fields = ("enabled", "partner")
-
-    def save_model(self, request: HttpRequest, obj: Playbook, form: Any, change: bool) -> None:
-        actor = actor_of(request)
-        if "enabled" in form.changed_data:
-            set_enabled(actor=actor, playbook=obj, enabled=obj.enabled)
-        if "partner" in form.changed_data:
-            obj.updated_at = timezone.now()
-            obj.save(update_fields=["partner", "updated_at"])
-            detail = {"name": obj.name, "partner": obj.partner.slug if obj.partner else None}
-            audit(
-                actor=actor,
-                action="playbook_changed",
-                object_kind="playbook",
-                object_id=obj.pk,
-                detail=detail,
-            )
-
-    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Who is bound to partners cannot give a playbook of theirs to everybody."""
-        field = super().formfield_for_foreignkey(db_field, request, **kwargs)
-        field.required = actor_of(request).partner_ids is not None
-        return field
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -50,7 +50,7 @@ def hand_off(
 ) -> Handoff:
     """Leave a note for who goes on. It stays unacknowledged until that person says that they have taken over."""
     edit = begin(actor, incident)
-    receiver = assignable_user(to_user, partner_id=edit.subject.partner_id)
+    receiver = assignable_user(to_user, partner_id=edit.subject.partner_id, field="to_user")
     if receiver is None:
         raise Invalid(_("Say who takes over"), field="to_user")
     if receiver.pk == actor.user_id:

@@ -12,7 +12,7 @@ from opensoar.accounts.models import ApiToken, AuditEntry, Role, User
 from opensoar.accounts.services import issue_token
 from opensoar.crypto import decrypt
 from playbooks_engine.models import Connector, Playbook
-from tests.factories import make_alert, make_user
+from tests.factories import make_alert, make_partner, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -160,3 +160,8 @@ def test_a_playbook_is_switched_by_its_service(client: Client, admin: User) -> N
     row.refresh_from_db()
     assert (row.enabled, row.version) == (False, 2)
     assert AuditEntry.objects.filter(action="playbook_disabled").count() == 1
+    partner = make_partner("acme")
+    assert client.post(url, {"partner": str(partner.pk)}).status_code == 302
+    row.refresh_from_db()
+    assert (row.partner, row.version) == (partner, 3)
+    assert AuditEntry.objects.get(action="playbook_changed").detail == {"name": "p", "partner": "acme"}

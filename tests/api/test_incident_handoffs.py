@@ -57,7 +57,9 @@ def test_what_is_no_handoff(body: dict[str, Any]) -> None:
     make_user("stranger", partners=[make_partner()])
     incident = make_incident()
     client = client_of(make_user("ada"))
-    assert client.post(f"{V1}incidents/{incident.pk}/handoffs", body).status_code == 422
+    answer = client.post(f"{V1}incidents/{incident.pk}/handoffs", body)
+    assert answer.status_code == 422
+    assert "assigned_to" not in str(answer.json())
     assert actions(incident, after=1) == []
 
 

@@ -172,18 +172,20 @@ def create_admin(*, username: str = "admin", password: str | None = None) -> tup
     return user, password
 
 
-def assignable_user(user: User | UUID | str | None, *, partner_id: UUID) -> User | None:
+def assignable_user(
+    user: User | UUID | str | None, *, partner_id: UUID, field: str = "assigned_to"
+) -> User | None:
     """The person who is to own something of ``partner_id``: given as a row, an id or a username; ``None`` is nobody.
 
-    Raises :class:`Invalid` for somebody unknown, inactive, or who could not see it.
+    Raises :class:`Invalid` at ``field`` for somebody unknown, inactive, or who could not see it.
     """
     if user is None or user == "":
         return None
     found = _find_user(user)
     if found is None or not found.is_active:
-        raise Invalid(_("Analyst not found or inactive"), field="assigned_to")
+        raise Invalid(_("Analyst not found or inactive"), field=field)
     if not found.actor.sees_partner(partner_id):
-        raise Invalid(_("%(name)s does not see this partner") % {"name": found.username}, field="assigned_to")
+        raise Invalid(_("%(name)s does not see this partner") % {"name": found.username}, field=field)
     return found
 
 
