@@ -125,7 +125,7 @@ class Alert(models.Model):
         indexes = [
             models.Index(
                 F("partner"), F("severity_rank").desc(), F("id").desc(),
-                name="alert_open_queue", condition=~Q(status="resolved"),
+                name="alert_open_queue", condition=~Q(status="resolved") & Q(archived_at__isnull=True),
             ),
             models.Index(fields=["assigned_to"], name="alert_assigned_to", condition=Q(assigned_to__isnull=False)),
             # What retention looks for; new alerts are not in it.

@@ -452,7 +452,9 @@ class Migration(migrations.Migration):
                 models.F("partner"),
                 models.OrderBy(models.F("severity_rank"), descending=True),
                 models.OrderBy(models.F("id"), descending=True),
-                condition=models.Q(("status", "resolved"), _negated=True),
+                condition=models.Q(
+                    models.Q(("status", "resolved"), _negated=True), ("archived_at__isnull", True)
+                ),
                 name="alert_open_queue",
             ),
         ),

@@ -28,11 +28,11 @@ class BrowserScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-
 
 
 REFUSALS = {
-    "401": "No credentials, or none that open anything",
-    "403": "The caller lacks the right",
-    "404": "There is no such thing, or none that the caller may see",
-    "412": "It was changed meanwhile",
-    "422": "What was sent makes no sense",
+    "401": ("Unauthenticated", "No credentials, or none that open anything"),
+    "403": ("Forbidden", "The caller lacks the right"),
+    "404": ("Missing", "There is no such thing, or none that the caller may see"),
+    "412": ("Stale", "It was changed meanwhile"),
+    "422": ("Invalid", "What was sent makes no sense"),
 }
 DETAIL = {
     "type": "object",
@@ -66,12 +66,16 @@ DETAIL = {
 
 def describe_refusals(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
     """Every operation says how it refuses, as all of them do; what an operation says itself stays."""
-    result["components"]["schemas"]["Refusal"] = DETAIL
+    components = result["components"]
+    components["schemas"]["Refusal"] = DETAIL
     content = {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}}
+    components["responses"] = {
+        name: {"description": text, "content": content} for name, text in REFUSALS.values()
+    }
     for path, operations in result["paths"].items():
         for operation in operations.values():
             for status in _statuses(path, operation):
-                answer = {"description": REFUSALS[status], "content": content}
+                answer = {"$ref": f"#/components/responses/{REFUSALS[status][0]}"}
                 operation["responses"].setdefault(status, answer)
             operation["responses"] = dict(sorted(operation["responses"].items()))
     return result
