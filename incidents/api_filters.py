@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from django.db.models import QuerySet
 from django_filters import BooleanFilter, CharFilter, ChoiceFilter, FilterSet, IsoDateTimeFilter, UUIDFilter
 
 from alerts.api_filters import UTC_HELP, ChoicesFilter, StableOrdering, WordsFilter
 from alerts.models import Severity
 from incidents.models import Incident
+from incidents.pages import incident_words
 
 
 class ApiIncidentFilter(FilterSet):
     """Incidents by what they are, whose they are and when they came."""
 
+    q = CharFilter(method="by_words", help_text="words of title or description, or the number")
     status = ChoiceFilter(choices=Incident.Status.choices)
     status__in = ChoicesFilter(field_name="status", choices=Incident.Status.choices)
     severity = ChoiceFilter(choices=Severity.choices)
@@ -38,3 +41,7 @@ class ApiIncidentFilter(FilterSet):
     class Meta:
         model = Incident
         fields: tuple[str, ...] = ()
+
+    def by_words(self, queryset: QuerySet[Incident], name: str, value: str) -> QuerySet[Incident]:
+        """Words as on the page."""
+        return queryset.filter(incident_words(value))

@@ -93,6 +93,7 @@ def test_the_list_narrows_by_owner_tags_time_and_several_words() -> None:
         return [one["title"] for one in client.get(URL, query).json()["incidents"]]
 
     assert titles(assigned_to=str(ada.pk)) == titles(unassigned="false") == ["one"]
+    assert titles(q="tw") == titles(q=f"inc-{two.number}") == ["two"]
     assert titles(unassigned="true") == ["three", "two"]
     assert titles(tags__overlap="vip,eu") == ["two", "one"]
     assert titles(severity__in="low,critical", status__in="open,contained") == ["two", "one"]
