@@ -19,7 +19,7 @@ from opensoar.web.chips import chips
 from opensoar.web.decorators import require_capability
 from opensoar.web.live import poll, stamped
 from opensoar.web.paging import page_of
-from opensoar.web.timeline import timeline_of
+from opensoar.web.timeline import display_names, timeline_of
 
 READ = "alerts:read"
 
@@ -103,6 +103,7 @@ def panels(request: AuthenticatedRequest, alert: Alert) -> dict[str, Any]:
         "alert": alert,
         "seen": pages.alert_state(alert),
         "entries": timeline_of(AlertEntry, alert),
+        "names": display_names(),
         "observables": observables,
         "related": pages.related(actor, alert, observables),
         "incidents": alert.incidents.visible_to(actor) if actor.can("incidents:read") else [],

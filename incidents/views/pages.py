@@ -18,6 +18,7 @@ from opensoar.web.chips import chips
 from opensoar.web.decorators import require_capability
 from opensoar.web.live import poll, stamped
 from opensoar.web.paging import page_of
+from opensoar.web.timeline import display_names
 
 READ = "incidents:read"
 
@@ -100,6 +101,7 @@ def panels(request: AuthenticatedRequest, incident: Incident) -> dict[str, Any]:
         "steps": _steps(incident),
         "story": pages.story(incident, alerts),
         "alerts": alerts,
+        "names": display_names(),
         "show": show,
         "groups": pages.group_counts(told),
         "total": len(told),

@@ -66,10 +66,14 @@ def icon(name: str, size: str = "") -> SafeString:
     )
 
 
+ACRONYMS = {"ip", "url", "md5", "sha1", "sha256", "sha512", "asn", "cve", "mac"}
+
+
 @register.filter
 def words(value: object) -> str:
-    """``in_progress`` as people write it: ``In progress``."""
-    return str(value).replace("_", " ").capitalize() if value not in (None, "") else ""
+    """``in_progress`` as people write it: ``In progress``, ``sha256``: ``SHA256``."""
+    text = "" if value is None else str(value)
+    return text.upper() if text in ACRONYMS else text.replace("_", " ").capitalize()
 
 
 @register.simple_tag
@@ -219,6 +223,18 @@ def pretty_json(value: Any) -> str:
 
 
 @register.filter
+def named(username: str, names: dict[str, str]) -> str:
+    """What the person of that username is called; the username where nobody has it any more."""
+    return names.get(username, username)
+
+
+@register.filter
+def filename(path: str) -> str:
+    """The last part of a path."""
+    return path.rpartition("/")[2]
+
+
+@register.filter
 def condition(value: Any) -> str:
     """A condition's value as a person reads it: lists with commas, the rest as it was written."""
     if isinstance(value, list):
@@ -251,4 +267,4 @@ def current(context: dict[str, Any], *prefixes: str) -> SafeString | str:
     """``aria-current`` where the page lies under one of ``prefixes``."""
     request: HttpRequest | None = context.get("request")
     here = request is not None and request.path.startswith(prefixes)
-    return SafeString(' aria-current="page"') if here else ""
+    return format_html(' aria-current="{}"', "page") if here else ""

@@ -57,7 +57,7 @@ def verb(
                 messages.success(request, done)
                 return _done(request, place, back, fresh)
         if not form.visible_fields():
-            messages.error(request, " ".join(form.non_field_errors()))
+            messages.error(request, " ".join(map(str, form.non_field_errors())))
             return _done(request, None, back, fresh)
     context = {"form": form, "title": title, "button": button, "back": back, "back_label": _("Back"), **extra}
     name = "verb.html#dialog" if request.htmx else "verb.html"

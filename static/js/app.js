@@ -24,9 +24,10 @@
   const open = (id) => { const dialog = document.getElementById(id); if (dialog && !dialog.open) dialog.showModal(); };
   const showNew = () => {
     for (const dialog of $$("dialog[data-autoshow]")) {
-      if (!dialog.open) dialog.showModal();
-      const wrong = $("[aria-invalid=true]", dialog);
-      if (wrong) wrong.focus();
+      if (dialog.open) continue;
+      dialog.showModal();
+      const first = $("[aria-invalid=true]", dialog) || $("[autofocus]", dialog) || $("form :is(input:not([type=hidden]), select, textarea)", dialog);
+      if (first) first.focus();
     }
   };
   document.addEventListener("click", (event) => {
@@ -94,7 +95,7 @@
         known.set(child, text);
         window.htmx.process(child);
       }
-      if (!only && put.previousElementSibling !== after) list.insertBefore(put, after ? after.nextElementSibling : list.firstElementChild);
+      if (!only && (put.parentElement !== list || put.previousElementSibling !== after)) list.insertBefore(put, after ? after.nextElementSibling : list.firstElementChild);
       after = put;
     }
     if (!only) for (const gone of now.values()) gone.remove();
