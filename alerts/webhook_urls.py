@@ -7,13 +7,22 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
+from drf_spectacular.utils import (
+    OpenApiParameter,
+    OpenApiResponse,
+    PolymorphicProxySerializer,
+    extend_schema,
+    extend_schema_view,
+)
+from rest_framework import serializers
 from rest_framework.permissions import AllowAny
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from alerts import webhooks
+from alerts.models import Delivery, Severity
+from opensoar.api.base import Detail
 
 _DESCRIPTION = """\
 One alert as a JSON object, or many: a JSON array, NDJSON (`application/x-ndjson`, up to 16 MB), the wrappers of
@@ -21,6 +30,53 @@ Alertmanager and Elastic, CEF and LEEF lines, a form with `payload=`; plain or g
 into `Authorization: Bearer` or `X-API-Key`. Answered is what is stored; what cannot be understood is kept in
 quarantine (202 with a reason). `Idempotency-Key` tells repeats of alerts that have no id of their own.
 """
+
+
+class OutcomeSerializer(serializers.Serializer[Any]):
+    """What became of one alert. In quarantine it has a ``reason``, and neither title nor severity."""
+
+    alert_id = serializers.UUIDField(allow_null=True)
+    correlation_id = serializers.UUIDField(allow_null=True)
+    title = serializers.CharField(allow_blank=True)
+    severity = serializers.ChoiceField(Severity.choices, allow_blank=True)
+    playbooks_triggered = serializers.ListField(child=serializers.CharField())
+    duplicate = serializers.BooleanField()
+    state = serializers.ChoiceField(Delivery.State.choices)
+    delivery_id = serializers.UUIDField()
+    reason = serializers.CharField(required=False)
+    notes = serializers.ListField(
+        child=serializers.CharField(), required=False, help_text="what was cut, coerced or ignored"
+    )
+
+
+class ReceivedSerializer(OutcomeSerializer):
+    """The answer to one alert."""
+
+    message = serializers.CharField()
+
+
+class ReceivedManySerializer(serializers.Serializer[Any]):
+    """The answer to several, and to NDJSON always: one result each, in order."""
+
+    accepted = serializers.IntegerField()
+    duplicates = serializers.IntegerField()
+    quarantined = serializers.IntegerField()
+    results = OutcomeSerializer(many=True)
+
+
+class NotReceivedSerializer(serializers.Serializer[Any]):
+    """Why not; of a stream that was cut short also what was stored before."""
+
+    detail = serializers.CharField()
+    accepted = serializers.IntegerField(required=False)
+    duplicates = serializers.IntegerField(required=False)
+    quarantined = serializers.IntegerField(required=False)
+    results = OutcomeSerializer(many=True, required=False)
+
+
+RECEIVED = PolymorphicProxySerializer(
+    "Ingested", [ReceivedSerializer, ReceivedManySerializer], resource_type_field_name=None
+)
 
 
 class WebhookView(APIView):
@@ -41,12 +97,14 @@ class WebhookView(APIView):
         parameters=[OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER)],
         request={"application/json": OpenApiTypes.ANY, "application/x-ndjson": OpenApiTypes.STR},
         responses={
-            200: OpenApiResponse(OpenApiTypes.OBJECT, "stored"),
-            202: OpenApiResponse(OpenApiTypes.OBJECT, "stored in quarantine, with the reason"),
-            401: OpenApiResponse(OpenApiTypes.OBJECT, "no token, or a wrong one"),
-            403: OpenApiResponse(OpenApiTypes.OBJECT, "the token lacks the scope ingest"),
-            413: OpenApiResponse(OpenApiTypes.OBJECT, "too large"),
-            503: OpenApiResponse(OpenApiTypes.OBJECT, "not stored; send it again after Retry-After seconds"),
+            200: OpenApiResponse(RECEIVED, "stored"),
+            202: OpenApiResponse(RECEIVED, "stored in quarantine, with the reason"),
+            401: OpenApiResponse(Detail, "no token, or a wrong one"),
+            403: OpenApiResponse(Detail, "the token lacks the scope ingest"),
+            413: OpenApiResponse(NotReceivedSerializer, "too large"),
+            503: OpenApiResponse(
+                NotReceivedSerializer, "not stored; send it again after Retry-After seconds"
+            ),
         },
     )
     def post(self, request: Request, source: str = "") -> HttpResponse:

@@ -257,6 +257,7 @@ SPECTACULAR_SETTINGS = {
         "IncidentDeterminationEnum": "incidents.models.Incident.Determination",
         "RunStatusEnum": "playbooks_engine.models.PlaybookRun.State",
         "CallStatusEnum": "playbooks_engine.models.ActionResult.State",
+        "DeliveryStateEnum": "alerts.models.Delivery.State",
     },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
