@@ -18,6 +18,7 @@ from alerts.querysets import AlertQuerySet
 from opensoar.accounts.models import Partner, User
 from opensoar.actors import Actor
 from opensoar.errors import Invalid
+from opensoar.ids import first_id_at
 
 SHOWN = 100
 SHOWN_RELATED = 6
@@ -144,7 +145,7 @@ def related(actor: Actor, alert: Alert, observables: list[Observable]) -> list[R
     """Alerts of the last days that mention the same things, those that share most first. Three queries."""
     by_id = {observable.pk: observable for observable in observables}
     links = AlertObservable.objects.filter(
-        observable_id__in=by_id, alert__created_at__gte=timezone.now() - RELATED_WITHIN
+        observable_id__in=by_id, alert_id__gte=first_id_at(timezone.now() - RELATED_WITHIN)
     ).exclude(alert_id=alert.pk)
     rows = list(links.order_by("-alert_id").values_list("alert_id", "observable_id")[:SIGHTINGS])
     shared: dict[UUID, list[Observable]] = {}

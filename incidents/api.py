@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -25,6 +25,11 @@ from opensoar.api.pagination import CURSOR_PARAMETER, PAGE_PARAMETERS, envelope,
 from opensoar.errors import Invalid
 
 READ, CREATE, UPDATE = "incidents:read", "incidents:create", "incidents:update"
+
+
+def _given(body: dict[str, Any]) -> dict[str, Any]:
+    """What a body says; clients of the public API send null for what they do not say."""
+    return {name: value for name, value in body.items() if value is not None}
 
 
 def answer(view: ApiView, pk: object, status: int = 200) -> Response:
@@ -50,7 +55,7 @@ class IncidentsView(ApiView):
     @extend_schema(request=shapes.IncidentIn, responses={201: IncidentSerializer})
     def post(self, request: Request) -> Response:
         """Open one."""
-        body = self.body(shapes.IncidentIn)
+        body = _given(self.body(shapes.IncidentIn))
         if body.pop("template_id", None):  # there are none yet, and this is what the public API says then
             raise Invalid(_("Incident template not found"), field="template_id", status=400)
         owner, ids = body.pop("assigned_to", None), body.pop("alert_ids", [])
@@ -175,7 +180,7 @@ class AlertIncidentsView(ApiView):
     def post(self, request: Request, pk: str) -> Response:
         """Link to an incident, or open one."""
         alert = get_alert_for(self.actor, pk, "alerts:read")
-        body = self.body(shapes.FromAlertIn)
+        body = _given(self.body(shapes.FromAlertIn))
         known = body.pop("incident_id", None)
         if bool(known) == bool(body.get("title")):
             raise Invalid(_("Give either incident_id or title"))

@@ -87,34 +87,37 @@ def alert_ids(**kwargs: Any) -> serializers.ListField:
 
 
 class IncidentIn(StrictSerializer):
-    """A new incident, with the alerts that are to be in it."""
+    """A new incident, with the alerts that are to be in it. ``null`` is as good as nothing."""
 
     title = Text()
     description = Text(required=False, allow_null=True, allow_blank=True)
-    severity = Word(Severity.choices, required=False)
-    tags = tags(required=False)
+    severity = Word(Severity.choices, required=False, allow_null=True)
+    tags = tags(required=False, allow_null=True)
     partner = Text(required=False, allow_null=True, allow_blank=True, max_length=200)
-    tlp = Word(Incident.Tlp.choices, required=False)
-    pap = Word(Incident.Pap.choices, required=False)
+    tlp = Word(Incident.Tlp.choices, required=False, allow_null=True)
+    pap = Word(Incident.Pap.choices, required=False, allow_null=True)
     assigned_to = Text(required=False, allow_null=True, allow_blank=True)
-    alert_ids = alert_ids(required=False)
+    alert_ids = alert_ids(required=False, allow_null=True)
     template_id = Text(required=False, allow_null=True)
 
 
 class IncidentPatch(StrictSerializer):
-    """Any of what can be edited; determination, impact and summary close it or come with ``status: closed``."""
+    """Any of what can be edited. ``null`` leaves a field as it is, but for ``assigned_to``.
 
-    title = Text(required=False)
-    description = Text(required=False, allow_blank=True)
-    severity = Word(Severity.choices, required=False)
-    status = Word(Incident.Status.choices, required=False)
-    tags = tags(required=False)
-    tlp = Word(Incident.Tlp.choices, required=False)
-    pap = Word(Incident.Pap.choices, required=False)
+    Determination, impact and summary come with ``status: closed``, or assess what was closed without.
+    """
+
+    title = Text(required=False, allow_null=True)
+    description = Text(required=False, allow_null=True, allow_blank=True)
+    severity = Word(Severity.choices, required=False, allow_null=True)
+    status = Word(Incident.Status.choices, required=False, allow_null=True)
+    tags = tags(required=False, allow_null=True)
+    tlp = Word(Incident.Tlp.choices, required=False, allow_null=True)
+    pap = Word(Incident.Pap.choices, required=False, allow_null=True)
     assigned_to = Text(required=False, allow_null=True, allow_blank=True)
-    determination = Word(Incident.Determination.choices, required=False)
-    impact = Word(Incident.Impact.choices, required=False)
-    summary = Text(required=False)
+    determination = Word(Incident.Determination.choices, required=False, allow_null=True)
+    impact = Word(Incident.Impact.choices, required=False, allow_null=True)
+    summary = Text(required=False, allow_null=True)
 
 
 class FromAlertIn(StrictSerializer):
@@ -123,8 +126,8 @@ class FromAlertIn(StrictSerializer):
     incident_id = Text(required=False, allow_null=True)
     title = Text(required=False, allow_null=True)
     description = Text(required=False, allow_null=True, allow_blank=True)
-    severity = Word(Severity.choices, required=False)
-    tags = tags(required=False)
+    severity = Word(Severity.choices, required=False, allow_null=True)
+    tags = tags(required=False, allow_null=True)
     assigned_to = Text(required=False, allow_null=True, allow_blank=True)
 
 

@@ -11,6 +11,7 @@ urlpatterns = [
     path("live/", pages.list_live, name="list-live"),
     path("new/", from_alert.create, name="create"),
     path("link/", from_alert.link, name="link-alerts"),
+    path("suggestions/", pages.suggested, name="suggestions"),
     path("suggestions/<slug:suggestion_id>/accept/", suggestions.accept, name="suggestion-accept"),
     path("suggestions/<slug:suggestion_id>/add/", suggestions.add, name="suggestion-add"),
     path("suggestions/<slug:suggestion_id>/dismiss/", suggestions.dismiss, name="suggestion-dismiss"),

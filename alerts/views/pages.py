@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.http import HttpResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from alerts import forms, pages
 from alerts.access import get_alert_for
 from alerts.filters import AlertFilter
 from alerts.models import Alert, AlertEntry
-from opensoar.ids import uuid7
+from opensoar.ids import first_id_at
 from opensoar.typing import AuthenticatedRequest
 from opensoar.web.chips import chips
 from opensoar.web.decorators import require_capability
@@ -36,7 +38,8 @@ def alert_list(request: AuthenticatedRequest) -> HttpResponse:
         "chips": chips(chosen.form, request.GET if request.GET else _default(request)),
         "page": page,
         "seen": pages.queue_state(page.items, pages.News()),
-        "since": uuid7(),
+        # An id is given shortly before its row can be seen.
+        "since": first_id_at(timezone.now() - timedelta(seconds=2)),
         "partners": pages.partners(request.actor),
     }
     name = "alerts/list.html#queue" if request.htmx else "alerts/list.html"
@@ -48,7 +51,8 @@ def alert_list(request: AuthenticatedRequest) -> HttpResponse:
 def queue_live(request: AuthenticatedRequest) -> HttpResponse:
     """What became of the rows that a page shows, and how many alerts came after it was made."""
     rows = pages.rows_by_id(request.actor, request.GET.get("rows", ""))
-    news = pages.news_since(_filter(request).qs, request.GET.get("since", ""))
+    others = _filter(request).qs.exclude(pk__in=[row.pk for row in rows])
+    news = pages.news_since(others, request.GET.get("since", ""))
 
     def changed() -> HttpResponse:
         pages.add_incidents(request.actor, rows)

@@ -17,7 +17,7 @@ from opensoar.typing import AuthenticatedRequest
 from opensoar.web.chips import chips
 from opensoar.web.decorators import require_capability
 from opensoar.web.live import poll, stamped
-from opensoar.web.paging import page_of
+from opensoar.web.paging import Page, page_of
 from opensoar.web.timeline import display_names
 
 READ = "incidents:read"
@@ -27,39 +27,44 @@ READ = "incidents:read"
 @require_capability(READ)
 def incident_list(request: AuthenticatedRequest) -> HttpResponse:
     """Suggestions, then the incidents that the filter leaves, newest first."""
-    return render(request, "incidents/list.html", _list_context(request))
+    chosen = _filter(request)
+    page = page_of(request, chosen.qs)
+    context = {
+        "filter": chosen,
+        "chips": chips(chosen.form, request.GET),
+        "page": page,
+        "seen": pages.rows_state(page.items),
+        **_suggestions(request),
+    }
+    return render(request, "incidents/list.html", context)
 
 
 @require_safe
 @require_capability(READ)
 def list_live(request: AuthenticatedRequest) -> HttpResponse:
-    """The list and the suggestions, if anything changed."""
-    context = _list_context(request)
-
-    def changed() -> HttpResponse:
-        return render(request, "incidents/list.html#live", {"oob": True, **context})
-
-    return poll(request, context["seen"], changed)
+    """The rows, if anything changed."""
+    page = page_of(request, _filter(request).qs)
+    return poll(request, pages.rows_state(page.items), lambda: _rows(request, page))
 
 
-def fresh_list(request: AuthenticatedRequest) -> HttpResponse:
-    """The list page's panels as they are now: the answer to a verb on a suggestion."""
-    context = {"oob": True, **_list_context(request)}
-    return stamped(render(request, "incidents/list.html#live", context), context["seen"])
+def _rows(request: AuthenticatedRequest, page: Page[Incident]) -> HttpResponse:
+    return render(request, "incidents/list.html#rows", {"oob": True, "page": page})
 
 
-def _list_context(request: AuthenticatedRequest) -> dict[str, Any]:
-    chosen = IncidentFilter(request.GET, queryset=pages.incident_rows(request.actor), actor=request.actor)
-    page = page_of(request, chosen.qs)
-    suggested = suggestions(request.actor) if request.actor.can("alerts:read") else []
-    return {
-        "filter": chosen,
-        "chips": chips(chosen.form, request.GET),
-        "page": page,
-        "suggestions": suggested,
-        "seen": pages.rows_state(page.items, suggested),
-        "may_create": request.actor.can("incidents:create"),
-    }
+@require_safe
+@require_capability("alerts:read")
+def suggested(request: AuthenticatedRequest) -> HttpResponse:
+    """The suggestions as they are now; asked for every 30 s, and the answer to a verb on one of them."""
+    return render(request, "incidents/list.html#suggestions", {"oob": True, **_suggestions(request)})
+
+
+def _suggestions(request: AuthenticatedRequest) -> dict[str, Any]:
+    found = suggestions(request.actor) if request.actor.can("alerts:read") else []
+    return {"suggestions": found, "may_create": request.actor.can("incidents:create")}
+
+
+def _filter(request: AuthenticatedRequest) -> IncidentFilter:
+    return IncidentFilter(request.GET, queryset=pages.incident_rows(request.actor), actor=request.actor)
 
 
 @require_safe
