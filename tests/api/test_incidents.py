@@ -153,6 +153,35 @@ def test_patch_the_owner_to_somebody_and_nobody() -> None:
     assert client.patch(f"{URL}/{incident.pk}", {"assigned_to": str(gone.pk)}).status_code == 422
 
 
+def test_null_says_nothing() -> None:
+    client, incident = client_of(make_user()), make_incident(severity="high", tags=["vip"])
+    fields = (
+        "title",
+        "description",
+        "severity",
+        "status",
+        "tags",
+        "tlp",
+        "pap",
+        "determination",
+        "impact",
+        "summary",
+    )
+    answer = client.patch(f"{URL}/{incident.pk}", dict.fromkeys(fields))
+    assert (answer.status_code, answer.json()["tags"], answer.json()["version"]) == (
+        200,
+        ["vip"],
+        incident.version,
+    )
+    assert actions(incident, after=1) == []
+    nothing = dict.fromkeys(
+        ("description", "severity", "tags", "partner", "tlp", "pap", "assigned_to", "alert_ids")
+    )
+    made = client.post(URL, {"title": "x"} | nothing).json()
+    assert (made["severity"], made["tags"], made["tlp"], made["assigned_to"]) == ("medium", [], "amber", None)
+    assert client.post(URL, {"title": None}).status_code == 422
+
+
 def test_patch_closes_without_and_with_an_assessment() -> None:
     client, incident = client_of(make_user()), make_incident()
     closed = client.patch(f"{URL}/{incident.pk}", {"status": "closed"}).json()
@@ -168,7 +197,7 @@ def test_patch_closes_without_and_with_an_assessment() -> None:
     "body",
     [
         {"status": "gone"},
-        {"severity": None},
+        {"severity": ""},
         {"title": ""},
         {"tags": [1]},
         {"alert_count": 3},
