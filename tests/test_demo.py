@@ -22,7 +22,8 @@ from opensoar.accounts.models import AuditEntry, Partner, User
 from opensoar.demo.load import LOADED, PLAYBOOKS, load
 from opensoar.supervisor.options import DEMO_PLAYBOOKS, read_options
 from playbooks_engine.models import ActionAttempt, ActionResult, Playbook, PlaybookFile, PlaybookRun, Sequence
-from playbooks_engine.services import decide_run
+from playbooks_engine.services import decide_run, start_run
+from playbooks_engine.sync import sync_playbooks
 from playbooks_engine.worker import Engine
 from tests import databases
 from tests.factories import SYSTEM, make_alert
@@ -282,20 +283,40 @@ def test_demo_flag_brings_its_playbooks(monkeypatch):
 
 
 def test_real_alerts_are_never_mixed_unless_forced_and_the_week_is_the_same(
-    told, servers, django_db_blocker, tmp_path
+    told, servers, django_db_blocker, settings, tmp_path
 ):
-    """A database of its own; then a real worker carries on what the week left unfinished."""
+    """Beside an installation of somebody's own, whose playbooks act for real; then a worker carries on the week."""
+    (tmp_path / "own.py").write_text(
+        "from pathlib import Path\nfrom opensoar import playbook\n\n\n"
+        "@playbook(trigger='webhook')\nasync def isolate_everything(alert):\n"
+        f"    Path({str(tmp_path / 'isolated')!r}).touch()\n"
+    )
+    settings.PLAYBOOK_DIRS = [*settings.PLAYBOOK_DIRS, str(tmp_path)]
     with new_database(servers, django_db_blocker):
+        sync_playbooks(settings.PLAYBOOK_DIRS)
+        own = Playbook.objects.get(name="isolate_everything")
         mine = make_alert("A real one")
+        waiting = start_run(actor=SYSTEM, playbook=own, alert=mine)
         with pytest.raises(CommandError, match="--force"):
             call_command("demo")
         assert not User.objects.exists()
         load(force=True, now=told["now"])
-        mine.refresh_from_db()
-        assert (mine.status, mine.version) == ("new", 1)
+        assert not (tmp_path / "isolated").exists(), "a story is no reason to act"
+        own.refresh_from_db()
+        assert own.is_runnable
+        for row in (mine, waiting, waiting.sequence):
+            row.refresh_from_db()
+        assert (mine.status, mine.version, waiting.state, waiting.sequence.state) == (
+            "new",
+            1,
+            "pending",
+            "ready",
+        )
         again = snapshot()
         again["alerts"] = [row for row in again["alerts"] if "A real one" not in row]
+        again["runs"] = [row for row in again["runs"] if "isolate_everything" not in row]
         assert again == told["week"]
+        Sequence.objects.filter(pk=waiting.sequence_id).delete()
         _a_worker_carries_on()
 
 

@@ -27,7 +27,7 @@ from opensoar.actors import Actor
 from opensoar.demo.engine import StoryEngine
 from opensoar.demo.people import Cast
 from opensoar.ids import uuid7
-from playbooks_engine.models import Playbook
+from playbooks_engine.models import Playbook, Sequence
 from playbooks_engine.services import start_run
 
 SEED = 20261124
@@ -155,8 +155,8 @@ class Desk:
     def start(self, who: str, playbook: str, given: dict[str, Any], incident: Incident | None = None) -> None:
         """Now ``who`` starts a playbook, and it runs."""
         row = Playbook.objects.get(name=playbook)
-        start_run(actor=self.who(who), playbook=row, incident=incident, input=given)
-        self.engine.run_ready()
+        run = start_run(actor=self.who(who), playbook=row, incident=incident, input=given)
+        self.engine.run(run.sequence_id)
 
     def dismiss(self, who: str, value: str, reason: str) -> None:
         """Now ``who`` says no to what is suggested about ``value``."""
@@ -164,13 +164,6 @@ class Desk:
         for suggestion in suggestions(actor):
             if suggestion.value == value:
                 dismiss_suggestion(actor=actor, suggestion_id=suggestion.id, reason=reason)
-
-    def leave_one_running(self) -> None:
-        """A run that goes on: a worker, if there is one, takes it from where it stands."""
-        self.engine.clock.set(self.ago(1))
-        self.engine.die_in("cdn-telemetry.example")
-        with clock.told_by(self.engine.clock):
-            self.start("tomas", "watch_for_spread", {"domain": "cdn-telemetry.example", "minutes": 30})
 
     def _receive(self, signal: Signal, vendor_id: str, ages: list[float]) -> None:
         first = self.ago(ages[0])
@@ -182,8 +175,11 @@ class Desk:
         outcome = batch[0].outcome
         if signal.stored is None and outcome is not None and outcome.alert_id is not None:
             signal.stored = Alert.objects.select_related("partner").get(pk=outcome.alert_id)
-            if outcome.playbooks:
-                self.engine.run_ready()
+            ids = (
+                Sequence.objects.filter(alert=signal.stored) if outcome.playbooks else Sequence.objects.none()
+            )
+            for sequence_id in ids.values_list("pk", flat=True):
+                self.engine.run(sequence_id)
 
     def _again(
         self, incoming: ingest.Incoming, signal: Signal, vendor_id: str, moment: datetime

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,15 +19,14 @@ from incidents.models import NUMBER_SEQUENCE, Incident
 from opensoar.accounts.models import AuditEntry, User
 from opensoar.accounts.services import audit
 from opensoar.demo.desk import SEED, Desk
-from opensoar.demo.engine import StoryEngine
+from opensoar.demo.engine import PLAYBOOKS, StoryEngine
 from opensoar.demo.people import PEOPLE, TELLER, Cast
 from opensoar.demo.stories import cloud, everyday, intel, noise, payroll, spray
 from opensoar.errors import Conflict
 from opensoar.supervisor.instance import read_credentials, write_credentials
 from playbooks_engine import bell
-from playbooks_engine.models import PlaybookRun
+from playbooks_engine.models import Playbook, PlaybookRun
 
-PLAYBOOKS = Path(__file__).parent / "playbooks"
 LOADED = "demo_loaded"  # the audit entry that says so
 FIRST_NUMBER = 1033
 LOCK = 7_041_002  # pg_advisory_xact_lock: two that load at once do it once
@@ -79,12 +79,22 @@ def keep_in(credentials: Path) -> Callable[[str], None]:
 
 def _tell(password: str, now: datetime) -> None:
     directories = list(dict.fromkeys([*map(str, settings.PLAYBOOK_DIRS), str(PLAYBOOKS)]))
-    with StoryEngine(directories, SEED) as engine:
+    with StoryEngine(directories, SEED) as engine, _only(engine.own):
         desk = Desk(now, Cast(password), engine)
         for story in (payroll, spray, cloud, everyday, intel, noise):
             story.tell(desk)
         desk.play()
-        desk.leave_one_running()
+
+
+@contextmanager
+def _only(names: list[str]) -> Iterator[None]:
+    """Inside, nothing but these playbooks is triggered. Nobody sees the others switched off: they are on again before
+    the transaction ends."""
+    others = Playbook.objects.filter(enabled=True).exclude(name__in=names)
+    ids = list(others.values_list("pk", flat=True))
+    Playbook.objects.filter(pk__in=ids).update(enabled=False)
+    yield
+    Playbook.objects.filter(pk__in=ids).update(enabled=True)
 
 
 def _refuse_to_mix(force: bool) -> None:

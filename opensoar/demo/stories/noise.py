@@ -137,7 +137,7 @@ def _scans(desk: Desk) -> None:
 
 
 def _odd_ones(desk: Desk) -> None:
-    """A lookup that fails, a block that is refused, a container nobody may touch, a body nobody understands."""
+    """A lookup that fails, a block that is refused, a shell in a container, a body nobody understands."""
     brute = desk.arrives(Signal(1700, "high", "SSH brute force against a public instance", "GuardDuty",
                                 "UnauthorizedAccess:EC2/SSHBruteForce", "i-09be12fa31", None, "203.0.113.201",
                                 techniques=("T1110",)))  # fmt: skip

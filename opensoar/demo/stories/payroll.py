@@ -126,6 +126,11 @@ def at_the_desk(desk: Desk, case: Case, first: list[Signal], early: list[Signal]
     desk.resolves(32, "tomas", early[1:], "malicious", "FIN-WS-014 is isolated")
     case.says(31, "tomas", f"FIN-WS-014 isolated at {desk.hhmm(34)}, m.okafor signed out everywhere (4 sessions). "
               "@ada can you look at the mailbox?")  # fmt: skip
+    case.says(
+        27,
+        "ada",
+        "Mail gateway has taken the message back from all 14 mailboxes; none was forwarded outside.",
+    )
     case.says(20, "ada", "Inbox rule “.” on m.okafor forwarded to `a.okafor.payroll[@]mailbox.example`. Removed it; "
               "export of the rule is in evidence. @priya please check the other 13 recipients.")  # fmt: skip
 
@@ -133,11 +138,19 @@ def at_the_desk(desk: Desk, case: Case, first: list[Signal], early: list[Signal]
 def until_now(desk: Desk, case: Case, second: list[Signal], lsass: Signal) -> None:
     """The second host: linked, handed over, nobody has acknowledged yet."""
     tomas = desk.user("tomas")
+    case.says(
+        12,
+        "tomas",
+        "MISP event 9913: the loader checks in every 60 s with this JA3. Asked the sensors for both.",
+    )
     desk.each(7.2, "priya", second[1:], alerts.comment_alert, text="Same JA3 and 60 s interval as FIN-WS-014 this "
               "morning. Second host, so the isolation was not enough. @tomas")  # fmt: skip
     desk.each(6.8, "priya", second, alerts.update_alert, determination="malicious")
     case.links(6.7, "priya", second)
     desk.each(6.0, "priya", second, alerts.assign_alert, user=tomas)
+    values = [("hostname", "FIN-WS-014"), ("hostname", "FIN-WS-022"), ("username", "m.okafor"), ("username", "d.haas"),
+              ("email", "a.okafor.payroll@mailbox.example")]  # fmt: skip
+    case.then(5.8, "priya", incidents.add_observables, values=values)
     case.hands_over(
         5.5, "priya", "tomas", "FIN-WS-014 is isolated and m.okafor’s sessions are revoked. FIN-WS-022 began the same "
         f"beacon at {desk.hhmm(9)}, so there is a second way in.",
@@ -159,4 +172,7 @@ def responses(desk: Desk, case: Case) -> None:
     desk.at(34.1, desk.engine.die_in, '"FIN-WS-022"')
     given = {"host": "FIN-WS-014", "user": "m.okafor", "ip": C2, "sha256": ISO_HASH, "domain": DOMAIN}
     case.runs(34, "tomas", "contain_host", given)
-    desk.at(6.2, desk.engine.run_ready)
+    desk.at(6.2, desk.engine.resume)
+    # The last worker of the week ends at once: this run goes on wherever a real one takes it.
+    desk.at(0.9, desk.engine.die_in, DOMAIN)
+    case.runs(0.8, "tomas", "watch_for_spread", {"domain": DOMAIN, "minutes": 30})
