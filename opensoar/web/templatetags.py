@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from django import template
+from django.forms import BoundField
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.utils import timezone
@@ -226,6 +227,12 @@ def pretty_json(value: Any) -> str:
 def named(username: str, names: dict[str, str]) -> str:
     """What the person of that username is called; the username where nobody has it any more."""
     return names.get(username, username)
+
+
+@register.filter
+def control(field: BoundField) -> SafeString:
+    """A field of a form that is not ours, with the design's class."""
+    return field.as_widget(attrs={"class": "form-control"})
 
 
 @register.filter
