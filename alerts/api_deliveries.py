@@ -19,7 +19,7 @@ from alerts.replay import replay_delivery
 from opensoar.accounts.models import Partner
 from opensoar.api.base import ApiView, query_parameters
 from opensoar.api.pagination import CURSOR_PARAMETER, PAGE_PARAMETERS, envelope, paginate
-from opensoar.errors import ServiceError
+from opensoar.errors import NotNow
 
 READ, REPLAY = "alerts:read", "alerts:update"
 
@@ -108,5 +108,5 @@ class ReplayView(ApiView):
         try:
             replayed = replay_delivery(actor=self.actor, delivery=delivery)
         except Unavailable as error:
-            raise ServiceError(_("Nothing can be stored just now; try again"), status=503) from error
+            raise NotNow(_("Nothing can be stored just now; try again"), retry_after=5) from error
         return Response(show_delivery(replayed))

@@ -143,7 +143,7 @@ class ReasonIn(StrictSerializer):
     reason = Text(required=False, allow_null=True, allow_blank=True)
 
 
-class BulkIn(serializers.Serializer[Any]):
+class BulkIn(StrictSerializer):
     """One verb on many alerts."""
 
     alert_ids = serializers.ListField(child=Text(max_length=100), max_length=1000)

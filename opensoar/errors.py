@@ -68,3 +68,9 @@ class TooMany(ServiceError):
     def __init__(self, detail: str, *, retry_after: int) -> None:
         super().__init__(detail)
         self.retry_after = retry_after
+
+
+class NotNow(TooMany):
+    """Nothing can be stored just now; worth another try likewise."""
+
+    status = 503
