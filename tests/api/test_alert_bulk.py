@@ -113,6 +113,7 @@ def test_an_unknown_action_is_an_answer() -> None:
         {"alert_ids": [5], "action": "claim"},
         {"alert_ids": ["x"] * 1001, "action": "claim"},
         {"alert_ids": ["x"]},
+        {"alert_ids": ["x"], "action": "resolve", "determinaton": "benign"},
     ],
 )
 def test_what_makes_no_sense(body: dict[str, Any]) -> None:
