@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from opensoar.accounts.models import AuditEntry
-from playbooks_engine.models import Playbook
+from playbooks_engine.models import Playbook, WorkerBeat
 from playbooks_engine.sync import sync_playbooks
 from tests.api.clients import V1, client_of, queries
 from tests.factories import make_partner, make_user
@@ -109,6 +109,13 @@ def test_who_sees_one_partner_changes_that_partners_playbooks_only(tmp_path: Pat
     assert client.patch(f"{URL}/{mine.pk}", {"enabled": False}).json()["enabled"] is False
     everybodys.refresh_from_db()
     assert (everybodys.enabled, everybodys.partner) == (True, None)
+
+
+def test_reload_is_complete_when_every_living_worker_has_loaded(tmp_path: Path) -> None:
+    sync(tmp_path, 1, 2)
+    WorkerBeat.objects.create(host="here", pid=1, generation=10**6)
+    answer = client_of(make_user(role="playbook_author")).post(f"{URL}/reload")
+    assert answer.json() == {"count": 2, "message": "Reloaded 2 playbook(s)", "complete": True}
 
 
 def test_an_analyst_may_not_switch_and_a_viewer_may_not_run(playbook: Playbook) -> None:
