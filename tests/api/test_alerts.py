@@ -140,7 +140,7 @@ def test_pages_by_offset_and_by_cursor() -> None:
     assert client.get(URL, {"limit": 1}).json()["total"] == 5
     seen, cursor = [], ""
     while cursor is not None:
-        page = client.get(URL, {"cursor": cursor, "limit": 2}).json()
+        page = client.get(URL, {"cursor": cursor, "limit": "2"}).json()
         seen += [one["title"] for one in page["alerts"]]
         cursor = page["next"]
         if len(seen) == 2:
@@ -155,7 +155,7 @@ def test_a_large_total_is_an_estimate_and_says_so(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(pagination, "EXACT_TOTAL", 4)
     assert "total_is_estimate" not in client.get(URL).json()
     monkeypatch.setattr(pagination, "EXACT_TOTAL", 3)
-    for query in ({"limit": 2}, {"cursor": "", "q": "1"}, {"cursor": "", "limit": 1}):
+    for query in ({"limit": "2"}, {"cursor": "", "q": "1"}, {"cursor": "", "limit": "1"}):
         page = client.get(URL, query).json()
         assert page.get("total_is_estimate", False) == ("q" not in query)
         assert page["total"] >= len(page["alerts"])

@@ -82,7 +82,7 @@ def test_filters_and_pages() -> None:
     assert found(received_at__gte=yesterday) == [1, 0]
     assert found(received_at__lt=yesterday) == [2]
     assert found(limit=1, offset=1) == [1]
-    page = client.get(URL, {"cursor": "", "limit": 2}).json()
+    page = client.get(URL, {"cursor": "", "limit": "2"}).json()
     assert (page["total"], page["next"]) == (3, str(rows[1].pk))
     assert found(cursor=page["next"]) == [0]
     senseless: list[dict[str, Any]] = [

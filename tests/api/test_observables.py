@@ -108,7 +108,7 @@ def test_the_list_filters_and_pages() -> None:
     assert found(malicious="true") == [2]
     assert found(malicious="false") == [3, 1, 0]
     assert found(limit=1, offset=1) == [2]
-    page = client.get(URL, {"cursor": "", "limit": 3}).json()
+    page = client.get(URL, {"cursor": "", "limit": "3"}).json()
     assert (page["total"], page["next"]) == (4, str(made[1].pk))
     assert found(cursor=page["next"]) == [0]
     for query in ({"type": "planet"}, {"limit": 0}, {"enrichment_status": "x"}, {"cursor": "x"}):
