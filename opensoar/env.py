@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
 TRUE = {"1", "true", "yes", "on"}
@@ -62,6 +63,14 @@ def env_list(name: str, default: list[str] | None = None, *, separators: str = "
         raw = raw.replace(separator, separators[0])
     items = [item.strip() for item in raw.split(separators[0]) if item.strip()]
     return items or list(default or [])
+
+
+def env_networks(name: str) -> list[IPv4Network | IPv6Network]:
+    """The variable as a comma-separated list of addresses and networks."""
+    try:
+        return [ip_network(item, strict=False) for item in env_list(name)]
+    except ValueError as error:
+        raise EnvError(f"{name}: {error}; use addresses such as 10.0.0.5 or 10.0.0.0/24") from None
 
 
 def env_secret(name: str, default: str = "") -> str:

@@ -10,7 +10,17 @@ from urllib.parse import unquote, urlsplit
 from django.utils.csp import CSP
 
 from opensoar import __version__
-from opensoar.env import EnvError, adopt_running, env_bool, env_float, env_int, env_list, env_secret, env_str
+from opensoar.env import (
+    EnvError,
+    adopt_running,
+    env_bool,
+    env_float,
+    env_int,
+    env_list,
+    env_networks,
+    env_secret,
+    env_str,
+)
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -183,7 +193,7 @@ LOCAL_REGISTRATION = env_bool("OPENSOAR_LOCAL_REGISTRATION")
 # --- security -------------------------------------------------------------------------------------------------
 # TLS ends in front of us. Behind it (OPENSOAR_TLS) cookies are Secure and HSTS is sent; a laptop on http works too.
 TLS = env_bool("OPENSOAR_TLS")
-TRUSTED_PROXIES = env_list("OPENSOAR_TRUSTED_PROXIES")
+TRUSTED_PROXIES = env_networks("OPENSOAR_TRUSTED_PROXIES")
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TLS else None
 SECURE_SSL_REDIRECT = TLS
 SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$"]

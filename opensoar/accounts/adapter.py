@@ -11,6 +11,7 @@ from django.http import HttpRequest
 
 from opensoar.accounts import services
 from opensoar.accounts.models import User
+from opensoar.client_ip import client_ip
 from opensoar.errors import TooMany
 
 
@@ -29,6 +30,10 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         user.role_id = "viewer"
         user.display_name = form.cleaned_data.get("username", "")
         return super().save_user(request, user, form, commit=commit)
+
+    def get_client_ip(self, request: HttpRequest) -> str:
+        """The address that is counted and audited; allauth's own knows how many proxies there are, but not which."""
+        return client_ip(request.META) or ""
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
         """Count the attempt before the password is looked at."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from allauth.account.adapter import get_adapter
 from django.conf import settings
 from django.db.models import Q
 from django.utils.translation import gettext as _
@@ -23,6 +22,7 @@ from opensoar.actors import Actor
 from opensoar.api.base import ApiView, Detail, query_parameters
 from opensoar.api.fields import Flag, StrictSerializer, Text
 from opensoar.api.pagination import PAGE_PARAMETERS, envelope, paginate, whole_number
+from opensoar.client_ip import client_ip
 from opensoar.errors import Invalid, NotAllowed
 
 
@@ -173,8 +173,7 @@ class AuditFilter(FilterSet):  # type: ignore[misc]
 
 
 def _address(request: Request) -> str | None:
-    address: str | None = get_adapter().get_client_ip(request._request)
-    return address
+    return client_ip(request._request.META)
 
 
 def _signed_in(user: User, token: str) -> Response:
@@ -199,7 +198,10 @@ class RegisterView(ApiView):
     permission_classes = (AllowAny,)
 
     @extend_schema(
-        request=RegisterIn, responses={200: SignedInSerializer, 403: Detail}, tags=["auth"], auth=[]
+        request=RegisterIn,
+        responses={200: SignedInSerializer, 403: Detail, 409: Detail},
+        tags=["auth"],
+        auth=[],
     )
     def post(self, request: Request) -> Response:
         """Make an account for oneself (a viewer), where the installation allows it."""
@@ -215,7 +217,12 @@ class LoginView(ApiView):
     authentication_classes = ()
     permission_classes = (AllowAny,)
 
-    @extend_schema(request=LoginIn, responses={200: SignedInSerializer, 401: Detail}, tags=["auth"], auth=[])
+    @extend_schema(
+        request=LoginIn,
+        responses={200: SignedInSerializer, 401: Detail, 403: Detail, 429: Detail},
+        tags=["auth"],
+        auth=[],
+    )
     def post(self, request: Request) -> Response:
         """A token of eight hours for a name and a password."""
         body = self.body(LoginIn)
