@@ -65,12 +65,17 @@ def _check(response: Any, method: str) -> None:
     route = "/" + _PARAMETER.sub(r"{\1}", response.resolver_match.route).replace("{pk}", "{id}")
     if route not in _schema()["paths"]:
         return
-    answers = _schema()["paths"][route][method]["responses"]
-    assert str(response.status_code) in answers, f"{method} {route} declares no {response.status_code}"
-    content = answers[str(response.status_code)]["content"]["application/json"]["schema"]
-    schema = Draft202012Validator(content | {"components": _schema()["components"]})
+    schema = _answer_schema(route, method, str(response.status_code))
     problems = [f"{error.json_path}: {error.message[:300]}" for error in schema.iter_errors(response.json())]
     assert not problems, f"{method} {route} is not as its schema says: {problems}"
+
+
+@cache
+def _answer_schema(route: str, method: str, status: str) -> Draft202012Validator:
+    answers = _schema()["paths"][route][method]["responses"]
+    assert status in answers, f"{method} {route} declares no {status}"
+    content = answers[status]["content"]["application/json"]["schema"]
+    return Draft202012Validator(content | {"components": _schema()["components"]})
 
 
 @cache
