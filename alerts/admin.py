@@ -18,6 +18,7 @@ SHOWN_CHARACTERS = 20_000
 class DeliveryAdmin(Scoped):
     """Inbound bodies as received; quarantined ones say why. Evidence: nobody changes it here."""
 
+    capability = "alerts:read"
     list_display = ("received_at", "source", "state", "reason", "alert_id")
     list_filter = ("state",)
     fields = (

@@ -33,6 +33,7 @@ class PlaybookForm(ServedForm):
 class PlaybookAdmin(Served):
     """Whether it runs, and for whom."""
 
+    capability, reading = "playbooks:manage", "playbooks:read"
     form = PlaybookForm
     list_display = ("name", "order", "trigger", "enabled", "partner", "missing_since")
     list_select_related = ("partner",)
@@ -95,6 +96,7 @@ class ConnectorForm(ServedForm):
 class ConnectorAdmin(Served):
     """Connections to other systems."""
 
+    capability, reading = "integrations:manage", "integrations:read"
     form = ConnectorForm
     list_display = ("name", "kind", "partner", "enabled", "has_secrets", "health_status")
     list_filter = ("kind", "enabled")

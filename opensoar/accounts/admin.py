@@ -78,6 +78,7 @@ class UserForm(ServedForm):
 
 @admin.register(User)
 class UserAdmin(Served):
+    capability = "analysts:manage"
     form = UserForm
     list_display = ("username", "display_name", "role", "is_active", "last_login")
     list_filter = ("role", "is_active")
@@ -117,6 +118,7 @@ class RoleForm(ServedForm):
 
 @admin.register(Role)
 class RoleAdmin(Served):
+    capability = "analysts:manage"
     form = RoleForm
     shared = True
     list_display = ("id", "label", "built_in")
@@ -154,6 +156,7 @@ class TokenForm(ServedForm):
 
 @admin.register(ApiToken)
 class TokenAdmin(Served):
+    capability = "api_keys:manage"
     form = TokenForm
     list_display = ("name", "prefix", "scopes", "partner", "expires_at", "last_used_at", "revoked_at")
     list_select_related = ("partner",)
@@ -191,6 +194,7 @@ class SettingsAdmin(Audited):
 
 @admin.register(AuditEntry)
 class AuditAdmin(Scoped):
+    capability = "audit:read"
     list_display = ("recorded_at", "actor_name", "action", "object_kind", "object_id")
     search_fields = ("actor_name", "action", "object_id")
 

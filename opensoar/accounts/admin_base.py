@@ -27,9 +27,14 @@ class Scoped(admin.ModelAdmin):  # type: ignore[type-arg]
 
     ``seen`` says which rows there are for an actor, ``owned`` which of these they may write: rows for everybody are
     seen by all and written by those who see every partner. ``shared`` marks tables that only those may write at all.
+
+    ``capability`` is what the same takes by REST, to write and, where ``reading`` names no other, to look: who enters
+    the admin may not do more here than there.
     """
 
     shared = False
+    capability = "settings:manage"
+    reading: str | None = None
 
     def seen(self, rows: QuerySet[Any], actor: Actor) -> QuerySet[Any]:
         """The rows that there are for ``actor``; models say it themselves by ``visible_to``."""
@@ -48,6 +53,12 @@ class Scoped(admin.ModelAdmin):  # type: ignore[type-arg]
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         return super().formfield_for_manytomany(db_field, request, **_narrowed(db_field, request, kwargs))
 
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return super().has_module_permission(request) and self._may_look(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_view_permission(request, obj) and self._may_look(request)
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return super().has_add_permission(request) and self._may_write(request)
 
@@ -57,10 +68,13 @@ class Scoped(admin.ModelAdmin):  # type: ignore[type-arg]
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_delete_permission(request, obj) and self._may_write(request, obj)
 
+    def _may_look(self, request: HttpRequest) -> bool:
+        return actor_of(request).can(self.reading or self.capability)
+
     def _may_write(self, request: HttpRequest, obj: Any = None) -> bool:
         actor = actor_of(request)
-        if actor.partner_ids is None:
-            return True
+        if actor.partner_ids is None or not actor.can(self.capability):
+            return actor.can(self.capability)
         return not self.shared and (obj is None or self.owned(obj, actor))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.admin import site as admin_site
 from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
@@ -78,13 +79,41 @@ def test_the_last_admin_stays(client: Client, admin: User) -> None:
 
 
 def test_nobody_raises_themselves_to_admin(client: Client) -> None:
-    Role.objects.create(id="settings", label="Settings", capabilities=["settings:manage"])
+    Role.objects.create(id="settings", label="Settings", capabilities=["settings:manage", "analysts:manage"])
     user = make_user("sam", role="settings")
     client.force_login(user)
     page = client.post(reverse("admin:accounts_user_change", args=[user.pk]), _user_form(user, role="admin"))
     assert page.status_code == 200
     user.refresh_from_db()
     assert user.role_id == "settings"
+
+
+@pytest.mark.parametrize(
+    ("capability", "seen", "written"),
+    [
+        ("settings:manage", {"partner", "productsettings"}, {"partner"}),
+        ("analysts:manage", {"user", "role"}, {"user", "role"}),
+        ("api_keys:manage", {"apitoken"}, {"apitoken"}),
+        ("audit:read", {"auditentry"}, set()),
+        ("alerts:read", {"delivery"}, set()),
+        ("integrations:read", {"connector"}, set()),
+        ("integrations:manage", set(), {"connector"}),
+        ("playbooks:read", {"playbook"}, set()),
+    ],
+)
+def test_the_admin_takes_the_rights_that_rest_takes(
+    client: Client, capability: str, seen: set[str], written: set[str]
+) -> None:
+    """Whoever may enter (``settings:manage``) sees and adds what their other capabilities allow, and no more."""
+    Role.objects.create(id="one", label="One", capabilities=sorted({"settings:manage", capability}))
+    client.force_login(make_user("sam", role="one"))
+    always = {"partner", "productsettings"}
+    for model in admin_site._registry:
+        name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+        looks = client.get(reverse(f"{name}_changelist")).status_code == 200
+        adds = client.get(reverse(f"{name}_add")).status_code == 200
+        assert looks == (model._meta.model_name in seen | written | always), name
+        assert adds == (model._meta.model_name in written | {"partner"}), name
 
 
 def test_switching_a_person_off_ends_their_tokens_and_is_audited_once(client: Client, admin: User) -> None:

@@ -23,8 +23,8 @@ def root() -> Actor:
 
 @pytest.fixture
 def half() -> Actor:
-    """May manage settings, and reads; nothing else."""
-    Role.objects.create(id="half", label="Half", capabilities=["settings:manage", *READS])
+    """May enter the admin, manage people, and read; nothing else."""
+    Role.objects.create(id="half", label="Half", capabilities=["settings:manage", "analysts:manage", *READS])
     return make_user("half", role="half").actor
 
 
@@ -41,8 +41,8 @@ def test_a_role_is_made_and_changed_with_one_entry_each(root: Actor) -> None:
 
 def test_nobody_puts_in_what_they_lack(half: Actor) -> None:
     services.create_role(actor=half, role_id="readers", label="Readers", capabilities=["alerts:read"])
-    with pytest.raises(NotAllowed, match="analysts:manage"):
-        services.create_role(actor=half, role_id="x", label="X", capabilities=["analysts:manage"])
+    with pytest.raises(NotAllowed, match="api_keys:manage"):
+        services.create_role(actor=half, role_id="x", label="X", capabilities=["api_keys:manage"])
     with pytest.raises(NotAllowed, match="alerts:delete"):
         services.update_role(actor=half, role=Role.objects.get(pk="half"), capabilities=["alerts:delete"])
 
@@ -89,10 +89,10 @@ def test_the_admin_says_the_refusal_at_the_form(client: Client, half: Actor) -> 
 
     client.force_login(User.objects.get(pk=half.id))
     url = reverse("admin:accounts_role_add")
-    data = {"id": "new", "label": "New", "capabilities": ["analysts:manage"]}
+    data = {"id": "new", "label": "New", "capabilities": ["api_keys:manage"]}
     page = client.post(url, data)
     assert page.status_code == 200
-    assert "You cannot give what you lack: analysts:manage" in page.content.decode()
+    assert "You cannot give what you lack: api_keys:manage" in page.content.decode()
     assert client.post(url, data | {"capabilities": ["alerts:read"]}).status_code == 302
     assert AuditEntry.objects.get(action="role_created").object_id == "new"
     change = reverse("admin:accounts_role_change", args=["new"])
