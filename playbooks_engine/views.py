@@ -107,9 +107,7 @@ def start(request: AuthenticatedRequest) -> HttpResponse:
         return None if request.htmx and subject else reverse("runs:detail", args=[started[0].pk])
 
     def fresh() -> HttpResponse:
-        answer = fresh_alert(request, alert) if alert else fresh_incident(request, incident)  # type: ignore[arg-type]
-        answer["HX-Trigger"] = "changed"
-        return answer
+        return fresh_alert(request, alert) if alert else fresh_incident(request, incident)  # type: ignore[arg-type]
 
     note = _("On %(subject)s") % {"subject": incident or alert.title[:60]} if subject else ""  # type: ignore[union-attr]
     return verb(

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods
 
-from alerts.access import get_alert_for
+from alerts.access import get_alerts_for
 from alerts.models import SEVERITY_RANK, Alert
 from alerts.pages import people_for
 from alerts.views.bulk import fresh_rows
@@ -33,7 +33,7 @@ def _alerts(request: AuthenticatedRequest) -> list[Alert]:
     ids = list(dict.fromkeys(request.GET.getlist("alert")))
     if len(ids) > MOST:
         raise Invalid(_("At most %(limit)d alerts at once") % {"limit": MOST})
-    return [get_alert_for(request.actor, pk, "alerts:read") for pk in ids]
+    return get_alerts_for(request.actor, ids, "alerts:read")
 
 
 def _back(alerts: list[Alert], otherwise: str) -> str:

@@ -73,7 +73,7 @@
   });
   document.addEventListener("htmx:afterRequest", (event) => {
     const seen = event.detail.xhr?.getResponseHeader("X-Seen"), live = $("#live");
-    if (seen && live) live.dataset.seen = seen;
+    if (seen && live) { live.dataset.seen = seen; window.htmx.trigger(document.body, "news"); }
     if (event.detail.successful && event.detail.elt.matches("form[data-reset]")) event.detail.elt.reset();
   });
 
