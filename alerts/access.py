@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from collections.abc import Iterable
-
 from django.utils.translation import gettext as _
 
 from alerts.models import Alert, Delivery, Observable
@@ -30,17 +28,6 @@ def get_alerts_for(actor: Actor, ids: Iterable[object], capability: str) -> list
     missing = _("Alert not found")
     wanted = {parse_id(pk, missing=missing) for pk in ids}
     alerts = list(Alert.objects.visible_to(actor).with_related().filter(pk__in=wanted).order_by("pk"))
-    if len(alerts) != len(wanted):
-        raise NotFound(missing)
-    return alerts
-
-
-def get_alerts_for(actor: Actor, pks: Iterable[object], capability: str) -> list[Alert]:
-    """Several alerts at once, in one query; :class:`NotFound` as soon as one is missing, deleted or foreign."""
-    require(actor, capability)
-    missing = _("Alert not found")
-    wanted = {parse_id(pk, missing=missing) for pk in pks}
-    alerts = list(Alert.objects.visible_to(actor).with_related().filter(pk__in=wanted)) if wanted else []
     if len(alerts) != len(wanted):
         raise NotFound(missing)
     return alerts

@@ -117,6 +117,11 @@ def _histories(actor: Actor, ids: list[UUID]) -> dict[UUID, History]:
     return found
 
 
+def names(actor: Actor) -> list[str]:
+    """What runs can be filtered by."""
+    return list(Playbook.objects.visible_to(actor).order_by("name").values_list("name", flat=True))
+
+
 def runnable(actor: Actor, partner_id: UUID | None) -> list[Playbook]:
     """What ``actor`` may start on something of ``partner_id``, or on its input alone."""
     found = Playbook.objects.visible_to(actor).runnable()

@@ -25,7 +25,7 @@ from opensoar.web.paging import page_of
 from opensoar.web.verbs import posted, verb
 from playbooks_engine import forms, pages, services
 from playbooks_engine.access import get_playbook_for, get_run_for
-from playbooks_engine.models import Playbook, PlaybookRun
+from playbooks_engine.models import PlaybookRun
 
 STOP_POLLING = 286  # htmx's own status
 READ, MANAGE, EXECUTE = "playbooks:read", "playbooks:manage", "playbooks:execute"
@@ -143,7 +143,7 @@ def run_list(request: AuthenticatedRequest) -> HttpResponse:
     alert, incident = _subject(request)
     if alert or incident:
         found = found.filter(sequence__alert=alert) if alert else found.filter(sequence__incident=incident)
-    names = Playbook.objects.visible_to(request.actor).order_by("name").values_list("name", flat=True)
+    names = pages.names(request.actor)
     context = {
         "page": page_of(request, found),
         "states": PlaybookRun.State.choices,
