@@ -79,11 +79,18 @@ def _seconds(value: float) -> str:
 
 
 def playbooks(actor: Actor) -> list[Playbook]:
-    """In the order in which one event would run them, each with ``history`` (``None`` before its first run)."""
+    """In the order in which one event would run them.
+
+    Each with ``history`` (``None`` before its first run) and ``may_switch``: what runs for every partner is switched by
+    those who see every partner.
+    """
+    manages = actor.can("playbooks:manage")
     found = list(Playbook.objects.visible_to(actor).select_related("partner").order_by("order", "name"))
     histories = _histories(actor, [playbook.pk for playbook in found])
     for playbook in found:
         playbook.history = histories.get(playbook.pk)  # type: ignore[attr-defined]
+        everybody = actor.partner_ids is None
+        playbook.may_switch = manages and (everybody or playbook.partner_id)  # type: ignore[attr-defined]
     return found
 
 
