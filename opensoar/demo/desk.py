@@ -107,8 +107,7 @@ class Desk:
 
     def arrives(self, signal: Signal) -> Signal:
         """The signal is sent: once, or ``times`` times until ``last``."""
-        self._numbers += 1
-        vendor_id = f"{signal.source.lower().split()[0]}-{self._numbers:05d}"
+        vendor_id = self._vendor_id(signal)
         self.at(signal.age, self._receive, signal, vendor_id, [signal.age])
         if signal.times > 1:
             last = signal.last if signal.last is not None else max(0.5, signal.age * 0.2)
@@ -121,6 +120,12 @@ class Desk:
                 [signal.age - step * n for n in range(1, signal.times)],
             )
         return signal
+
+    def arrive(self, signals: list[Signal]) -> list[Signal]:
+        """Many signals that trigger nothing, each once, stored together as the last arrives."""
+        named = [(signal, self._vendor_id(signal)) for signal in signals]
+        self.at(min(signal.age for signal in signals), self._receive_all, named)
+        return signals
 
     def each(
         self, age: float, who: str, signals: Iterable[Signal], verb: Callable[..., object], **words: Any
@@ -165,21 +170,31 @@ class Desk:
             if suggestion.value == value:
                 dismiss_suggestion(actor=actor, suggestion_id=suggestion.id, reason=reason)
 
+    def _vendor_id(self, signal: Signal) -> str:
+        self._numbers += 1
+        return f"{signal.source.lower().split()[0]}-{self._numbers:05d}"
+
+    def _receive_all(self, named: list[tuple[Signal, str]]) -> None:
+        batch = [self._read(signal, vendor_id, signal.age) for signal, vendor_id in named]
+        ingest.write(batch)
+        rows = Alert.objects.select_related("partner").in_bulk([incoming.alert_id for incoming in batch])
+        for (signal, _vendor_id), incoming in zip(named, batch, strict=True):
+            signal.stored = rows[incoming.alert_id]
+
+    def _read(self, signal: Signal, vendor_id: str, age: float) -> ingest.Incoming:
+        moment = self.ago(age)
+        envelope = self._envelope(signal.source, signal.partner, moment)
+        return read_body(signal.body(vendor_id, moment), envelope)[0]
+
     def _receive(self, signal: Signal, vendor_id: str, ages: list[float]) -> None:
-        first = self.ago(ages[0])
-        [incoming] = read_body(
-            signal.body(vendor_id, first), self._envelope(signal.source, signal.partner, first)
-        )
+        incoming = self._read(signal, vendor_id, ages[0])
         batch = [incoming, *(self._again(incoming, signal, vendor_id, self.ago(age)) for age in ages[1:])]
         ingest.write(batch)
         outcome = batch[0].outcome
         if signal.stored is None and outcome is not None and outcome.alert_id is not None:
             signal.stored = Alert.objects.select_related("partner").get(pk=outcome.alert_id)
-            ids = (
-                Sequence.objects.filter(alert=signal.stored) if outcome.playbooks else Sequence.objects.none()
-            )
-            for sequence_id in ids.values_list("pk", flat=True):
-                self.engine.run(sequence_id)
+            if outcome.playbooks:
+                self.engine.run(Sequence.objects.get(alert=signal.stored).pk)
 
     def _again(
         self, incoming: ingest.Incoming, signal: Signal, vendor_id: str, moment: datetime

@@ -19,12 +19,11 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection
 
+from opensoar.supervisor.options import DEMO_PLAYBOOKS
 from playbooks_engine import rows, sync
 from playbooks_engine.journal import Claim, LostClaim, Write, store_batch
 from playbooks_engine.loader import FileResult
 from playbooks_engine.worker import RELEASE, Engine
-
-PLAYBOOKS = Path(__file__).resolve().parent / "playbooks"
 
 # Exactly one: what others have ready, real runs of real alerts, is not ours to run.
 CLAIM_ONE = """
@@ -106,10 +105,15 @@ class StoryEngine(Engine):
             self.run(sequence_id)
 
     def _wait_for(self, sequence: Future[None]) -> None:
-        """Do the database work that the run asks for until it is over."""
+        """Do the database work that the run asks for until it is over.
+
+        One piece at a time, each seen to its end by the loop before the next: which of two parallel calls goes first
+        must not depend on how quick the machine is.
+        """
         sequence.add_done_callback(lambda _done: self._work.put(None))
         while (work := self._work.get()) is not None:
             work()
+            asyncio.run_coroutine_threadsafe(_settled(), self.loop).result()
         sequence.result()
 
     # --- what a live run needs of its process ------------------------------------------------------------------
@@ -163,10 +167,16 @@ class StoryEngine(Engine):
         return asyncio.wrap_future(done, loop=self.loop)
 
 
+async def _settled() -> None:
+    """Until whatever the loop can do has been done; an answer passes through fewer futures than these rounds."""
+    for _round in range(12):
+        await asyncio.sleep(0)
+
+
 def _is_ours(file: FileResult) -> bool:
     """The demo's own files, and the shipped one that only touches its alert. Whatever else is loaded here may act on
     real systems, and a story's alerts are no reason to."""
     shipped = (
         file.entry == "escalate_critical_alert.py" and Path(file.root) == settings.BASE_DIR / "playbooks"
     )
-    return shipped or Path(file.root) == PLAYBOOKS
+    return shipped or Path(file.root) == DEMO_PLAYBOOKS

@@ -19,11 +19,12 @@ from incidents.models import NUMBER_SEQUENCE, Incident
 from opensoar.accounts.models import AuditEntry, User
 from opensoar.accounts.services import audit
 from opensoar.demo.desk import SEED, Desk
-from opensoar.demo.engine import PLAYBOOKS, StoryEngine
+from opensoar.demo.engine import StoryEngine
 from opensoar.demo.people import PEOPLE, TELLER, Cast
 from opensoar.demo.stories import cloud, everyday, intel, noise, payroll, spray
 from opensoar.errors import Conflict
 from opensoar.supervisor.instance import read_credentials, write_credentials
+from opensoar.supervisor.options import DEMO_PLAYBOOKS
 from playbooks_engine import bell
 from playbooks_engine.models import Playbook, PlaybookRun
 
@@ -78,7 +79,7 @@ def keep_in(credentials: Path) -> Callable[[str], None]:
 
 
 def _tell(password: str, now: datetime) -> None:
-    directories = list(dict.fromkeys([*map(str, settings.PLAYBOOK_DIRS), str(PLAYBOOKS)]))
+    directories = list(dict.fromkeys([*map(str, settings.PLAYBOOK_DIRS), str(DEMO_PLAYBOOKS)]))
     with StoryEngine(directories, SEED) as engine, _only(engine.own):
         desk = Desk(now, Cast(password), engine)
         for story in (payroll, spray, cloud, everyday, intel, noise):

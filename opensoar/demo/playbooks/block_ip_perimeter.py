@@ -7,7 +7,7 @@ from ._recorded import ServiceRefused
 FIREWALLS = ("fw-ham-1", "fw-ham-2")
 
 
-@action(timeout=30, retries=1, retry_backoff=0.05, idempotent=True)
+@action(timeout=30, retries=1, retry_backoff=0, idempotent=True)
 async def block_ip(firewall, ip):
     """Add the address to the firewall's block list."""
     if ip.startswith("10."):

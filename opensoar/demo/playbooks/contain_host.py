@@ -7,7 +7,7 @@ from opensoar import action, playbook
 from ._recorded import SESSIONS, busy_at_first, verdicts
 
 
-@action(timeout=30, retries=2, retry_backoff=0.05, idempotent=True)
+@action(timeout=30, retries=2, retry_backoff=0, idempotent=True)
 async def lookup_ip_reputation(ip):
     """Ask the intel services about the address the host speaks to."""
     busy_at_first("AbuseIPDB")

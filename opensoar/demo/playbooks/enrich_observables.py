@@ -9,7 +9,7 @@ from ._recorded import summary, verdicts
 OWN = ("10.", "192.168.")
 
 
-@action(timeout=30, retries=2, retry_backoff=0.05, idempotent=True)
+@action(timeout=30, retries=2, retry_backoff=0, idempotent=True)
 async def lookup_observable(value):
     """Ask every intel service about one value."""
     found = verdicts(value)

@@ -3,7 +3,7 @@
 from opensoar import action, playbook
 
 
-@action(timeout=20, retries=2, retry_backoff=0.05, idempotent=True)
+@action(timeout=20, retries=2, retry_backoff=0, idempotent=True)
 async def page(person, text):
     """Send the page."""
     return {"person": person, "text": text, "delivered": True}

@@ -5,7 +5,7 @@ from opensoar import action, add_current_alert_comment, playbook
 from ._recorded import KEY_OWNERS, ServiceRefused
 
 
-@action(timeout=30, retries=1, retry_backoff=0.05, idempotent=True)
+@action(timeout=30, retries=1, retry_backoff=0, idempotent=True)
 async def look_up_key(username):
     """Ask the cloud account for the key's owner and last normal use."""
     if not username:

@@ -27,14 +27,14 @@ def tell(desk: Desk) -> None:
 def build_agent(desk: Desk) -> None:
     """INC-1033: closed as benign, 112 alerts."""
     start = 3 * DAY + 5 * HOUR
-    signals = [
-        desk.arrives(Signal(
+    signals = desk.arrive([
+        Signal(
             start - number * 1.5, "low", f"Long random subdomain {number + 1} of one zone from BUILD-07", SURICATA,
             "ET DNS Query for Long Random Subdomain", "BUILD-07", None, "10.30.2.7", "10.0.0.53",
             techniques=("T1071.004",), extra={"query": f"{number * 7919 + 104729:x}f3a9.cache.packages.example"},
-        ))
+        )
         for number in range(112)
-    ]  # fmt: skip
+    ])  # fmt: skip
     case = Case(desk)
     opened = 3 * DAY
     case.opens(

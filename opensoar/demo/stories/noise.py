@@ -13,7 +13,7 @@ from opensoar.demo.desk import Desk, Signal
 
 WEEK = 7 * 1440.0
 OPEN = {None: 151, "tomas": 1, "priya": 3}  # how many stay open with whom
-RESOLVED = 96
+RESOLVED = 64
 SITES = {"acme": ("KI", "HL", "HH", "B", "M"), "hanse": ("HL-DEPOT", "HRO", "GDN")}
 FIRST = "abcdefghijklmnoprstvw"
 LAST = (

@@ -13,7 +13,7 @@ STARTED = 690.0
 
 def tell(desk: Desk) -> None:
     """Everything that happens."""
-    failures = [desk.arrives(failure(number)) for number in range(40)]
+    failures = desk.arrive([failure(number) for number in range(40)])
     signed_in = desk.arrives(
         Signal(
             676,
