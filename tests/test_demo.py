@@ -272,6 +272,12 @@ def test_a_second_time_changes_nothing(told):
     said = io.StringIO()
     call_command("demo", stdout=said)
     assert "loaded already" in said.getvalue()
+    answer = io.StringIO()
+    call_command("demo", "--json", stdout=answer)
+    assert json.loads(answer.getvalue()) | {"users": None} == {
+        "users": None, "password": None, "alerts": Alert.objects.count(), "incidents": 10,
+        "runs": PlaybookRun.objects.count(),
+    }  # fmt: skip
     assert snapshot() == told["week"]
 
 

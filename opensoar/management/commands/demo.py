@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from argparse import ArgumentParser
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--force", action="store_true", help="also beside alerts that are there already")
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
         credentials = running_credentials()
@@ -26,6 +29,9 @@ class Command(BaseCommand):
             done = load(force=options["force"], keep=keep_in(credentials) if credentials else None)
         except ServiceError as refusal:
             raise CommandError(refusal.detail) from None
+        if options["json"]:
+            self.stdout.write(json.dumps(asdict(done)))
+            return
         if done.password is None:
             self.stdout.write(
                 "The demo is loaded already: nothing was changed. An empty database begins anew."

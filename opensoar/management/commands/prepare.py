@@ -17,7 +17,6 @@ from opensoar.accounts.models import User
 from opensoar.accounts.permissions import SCOPES
 from opensoar.accounts.services import create_admin, issue_token
 from opensoar.actors import Actor
-from opensoar.demo.load import keep_in, load
 from opensoar.errors import ServiceError
 from opensoar.supervisor.instance import write_credentials
 from opensoar.supervisor.stamps import STEPS
@@ -73,6 +72,8 @@ class Command(BaseCommand):
 
     def _demo(self, credentials: Path) -> None:
         """What is in the way of the demo is said; it is no reason not to start."""
+        from opensoar.demo.load import keep_in, load  # a start without the demo need not load it
+
         began = time.monotonic()
         try:
             loaded = load(keep=keep_in(credentials) if credentials.exists() else None)
