@@ -17,7 +17,6 @@ from alerts.models import Alert, AlertObservable, Delivery, Observable
 from alerts.querysets import AlertQuerySet
 from opensoar.accounts.models import Partner, User
 from opensoar.actors import Actor
-from opensoar.errors import Invalid
 from opensoar.ids import first_id_at
 
 SHOWN = 100
@@ -96,16 +95,6 @@ def people_for(partner_id: UUID) -> list[User]:
     """Active people who see rows of ``partner_id``."""
     users = User.objects.filter(is_active=True).filter(Q(partners__isnull=True) | Q(partners=partner_id))
     return list(users.distinct())
-
-
-def person_named(username: str) -> User | None:
-    """The user of that name; ``None`` for an empty one. Raises :class:`Invalid` for a stranger."""
-    if not username:
-        return None
-    user = User.objects.filter(username__iexact=username).first()
-    if user is None:
-        raise Invalid(f"Nobody is called {username!r}.", field="username")
-    return user
 
 
 def observables_of(actor: Actor, alert: Alert) -> list[Observable]:

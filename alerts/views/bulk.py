@@ -14,7 +14,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST
 
 from alerts import forms, pages
-from alerts.pages import people_for, person_named
+from alerts.pages import people_for
 from alerts.services import bulk
 from opensoar.accounts.models import DEFAULT_PARTNER_ID
 from opensoar.errors import Invalid
@@ -72,7 +72,7 @@ def assign(request: AuthenticatedRequest) -> HttpResponse:
     people = people_for(chosen[0].partner_id if chosen else DEFAULT_PARTNER_ID)
     form = forms.AssignForm(posted(request), people=people)
     return _on_many(
-        request, form, "assign", _("Assign"), assigned_to=lambda data: person_named(data["username"])
+        request, form, "assign", _("Assign"), assigned_to=lambda data: data["username"]
     )
 
 

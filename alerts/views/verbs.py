@@ -17,7 +17,7 @@ from alerts import forms, services
 from alerts.access import get_alert_for
 from alerts.iocs import parse_text
 from alerts.models import Alert
-from alerts.pages import people_for, person_named
+from alerts.pages import people_for
 from alerts.views.pages import fresh
 from opensoar.errors import Invalid
 from opensoar.typing import AuthenticatedRequest
@@ -72,7 +72,7 @@ def assign(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
     form = forms.AssignForm(posted(request), people=people, initial={"username": owner})
 
     def act(data: dict[str, Any]) -> None:
-        services.assign_alert(actor=request.actor, alert=alert, user=person_named(data["username"]))
+        services.assign_alert(actor=request.actor, alert=alert, user=data["username"])
 
     return on_alert(
         request, alert, form, act, title=_("Assign"), button=_("Assign"), done=_("Owner changed.")
