@@ -71,9 +71,7 @@ def assign(request: AuthenticatedRequest) -> HttpResponse:
     chosen = pages.rows_by_id(request.actor, _chosen(request)[:1])
     people = people_for(chosen[0].partner_id if chosen else DEFAULT_PARTNER_ID)
     form = forms.AssignForm(posted(request), people=people)
-    return _on_many(
-        request, form, "assign", _("Assign"), assigned_to=lambda data: data["username"]
-    )
+    return _on_many(request, form, "assign", _("Assign"), assigned_to=lambda data: data["username"])
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
