@@ -19,7 +19,8 @@ from django_filters import (
     UUIDFilter,
 )
 
-from alerts.models import Alert, AlertObservable, Delivery, Observable, ObservableEnrichment, Severity
+from alerts.filters import mentioning
+from alerts.models import Alert, Delivery, Observable, ObservableEnrichment, Severity
 from alerts.services.observables import value_hash
 from opensoar.accounts.models import Partner
 
@@ -94,23 +95,18 @@ class ApiAlertFilter(FilterSet):
 
     def by_words(self, queryset: QuerySet[Alert], name: str, value: str) -> QuerySet[Alert]:
         """Words as on the page."""
-        words = Q(pk__in=_mentioning(value))
+        words = Q(pk__in=mentioning(value))
         for field in ("title", "rule_name", "hostname", "username"):
             words |= Q(**{f"{field}__icontains": value})
         return queryset.filter(words)
 
     def by_observable(self, queryset: QuerySet[Alert], name: str, value: str) -> QuerySet[Alert]:
         """What mentions it."""
-        return queryset.filter(pk__in=_mentioning(value))
+        return queryset.filter(pk__in=mentioning(value))
 
     def by_network(self, queryset: QuerySet[Alert], name: str, value: str) -> QuerySet[Alert]:
         """Addresses between the first and the last, which the index of addresses finds."""
         return queryset.filter(source_ip__range=cidr(value))
-
-
-def _mentioning(value: str) -> QuerySet[AlertObservable, Any]:
-    links = AlertObservable.objects.filter(observable__value_hash=value_hash(value.strip()))
-    return links.values("alert_id")
 
 
 class ObservableFilter(FilterSet):

@@ -9,7 +9,8 @@ from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 from django_filters import CharFilter, ChoiceFilter, FilterSet, MultipleChoiceFilter
 
-from alerts.models import Alert, Severity
+from alerts.models import SEVERITY_RANK, Alert, AlertObservable, Severity
+from alerts.services.observables import value_hash
 from opensoar.web.forms import styled
 
 OPEN = "open"
@@ -26,7 +27,10 @@ class AlertFilter(FilterSet):
         label=_("Status"),
     )
     severity = MultipleChoiceFilter(
-        choices=list(reversed(Severity.choices)), label=_("Severity"), widget=forms.CheckboxSelectMultiple
+        choices=list(reversed(Severity.choices)),
+        method="by_severity",
+        label=_("Severity"),
+        widget=forms.CheckboxSelectMultiple,
     )
     determination = ChoiceFilter(
         choices=Alert.Determination.choices, empty_label=_("Any determination"), label=_("Determination")
@@ -52,6 +56,12 @@ class AlertFilter(FilterSet):
         """``open`` is everything not resolved."""
         return queryset.exclude(status="resolved") if value == OPEN else queryset.filter(status=value)
 
+    def by_severity(self, queryset: QuerySet[Alert], name: str, value: list[str]) -> QuerySet[Alert]:
+        """By rank, as the queue is ordered and indexed."""
+        return (
+            queryset.filter(severity_rank__in=[SEVERITY_RANK[word] for word in value]) if value else queryset
+        )
+
     def by_owner(self, queryset: QuerySet[Alert], name: str, value: str) -> QuerySet[Alert]:
         """Mine, or nobody's."""
         if value == "nobody":
@@ -61,7 +71,13 @@ class AlertFilter(FilterSet):
     def by_words(self, queryset: QuerySet[Alert], name: str, value: str) -> QuerySet[Alert]:
         """Title, rule, host, user, an address, or an observable's exact value."""
         fields = ("title", "rule_name", "hostname", "username")
-        words = Q(observables__value=value)
+        words = Q(pk__in=mentioning(value))
         for field in fields:
             words |= Q(**{f"{field}__icontains": value})
-        return queryset.filter(words).distinct()
+        return queryset.filter(words)
+
+
+def mentioning(value: str) -> QuerySet[AlertObservable, Any]:
+    """The ids of alerts that mention an observable of exactly this value."""
+    links = AlertObservable.objects.filter(observable__value_hash=value_hash(value.strip()))
+    return links.values("alert_id")

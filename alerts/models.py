@@ -56,7 +56,7 @@ class Alert(models.Model):
         BENIGN = "benign", _("Benign")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    partner = models.ForeignKey(Partner, on_delete=models.PROTECT, related_name="alerts")
+    partner = models.ForeignKey(Partner, on_delete=models.PROTECT, related_name="alerts", db_index=False)
     source = models.CharField(max_length=50)
     source_id = models.CharField(max_length=500, null=True, blank=True)
     # SHA-256 over partner, source, vendor id (or Idempotency-Key) and generation; of the alert's own id without one.
@@ -123,10 +123,18 @@ class Alert(models.Model):
             ),
         ]
         indexes = [
+            # The queue of people who see everybody's alerts, and of those who see some partners'.
             models.Index(
-                F("partner"), F("severity_rank").desc(), F("id").desc(),
+                F("severity_rank").desc(), F("id").desc(),
                 name="alert_open_queue", condition=~Q(status="resolved") & Q(archived_at__isnull=True),
             ),
+            models.Index(
+                F("partner"), F("severity_rank").desc(), F("id").desc(),
+                name="alert_open_partner", condition=~Q(status="resolved") & Q(archived_at__isnull=True),
+            ),
+            # The same lists with what is resolved.
+            models.Index(F("severity_rank").desc(), F("id").desc(), name="alert_severity", condition=Q(archived_at__isnull=True)),
+            models.Index(F("partner"), F("id").desc(), name="alert_partner"),
             models.Index(fields=["assigned_to"], name="alert_assigned_to", condition=Q(assigned_to__isnull=False)),
             # What retention looks for; new alerts are not in it.
             models.Index(

@@ -128,6 +128,7 @@ class Migration(migrations.Migration):
                 (
                     "partner",
                     models.ForeignKey(
+                        db_index=False,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="alerts",
                         to="accounts.partner",
@@ -449,13 +450,41 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="alert",
             index=models.Index(
-                models.F("partner"),
                 models.OrderBy(models.F("severity_rank"), descending=True),
                 models.OrderBy(models.F("id"), descending=True),
                 condition=models.Q(
                     models.Q(("status", "resolved"), _negated=True), ("archived_at__isnull", True)
                 ),
                 name="alert_open_queue",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="alert",
+            index=models.Index(
+                models.F("partner"),
+                models.OrderBy(models.F("severity_rank"), descending=True),
+                models.OrderBy(models.F("id"), descending=True),
+                condition=models.Q(
+                    models.Q(("status", "resolved"), _negated=True), ("archived_at__isnull", True)
+                ),
+                name="alert_open_partner",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="alert",
+            index=models.Index(
+                models.OrderBy(models.F("severity_rank"), descending=True),
+                models.OrderBy(models.F("id"), descending=True),
+                condition=models.Q(("archived_at__isnull", True)),
+                name="alert_severity",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="alert",
+            index=models.Index(
+                models.F("partner"),
+                models.OrderBy(models.F("id"), descending=True),
+                name="alert_partner",
             ),
         ),
         migrations.AddIndex(
