@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.db.models import Q, QuerySet
+from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 from django_filters import CharFilter, ChoiceFilter, FilterSet, MultipleChoiceFilter
 
@@ -49,7 +50,9 @@ class AlertFilter(FilterSet):
         fields: tuple[str, ...] = ()
 
     def __init__(self, data: Any = None, *args: Any, **kwargs: Any) -> None:
-        super().__init__(data if data else {"status": OPEN}, *args, **kwargs)
+        wanted = QueryDict(mutable=True) if data is None else data.copy()
+        wanted.setdefault("status", OPEN)
+        super().__init__(wanted, *args, **kwargs)
         styled(self.form)
 
     def by_status(self, queryset: QuerySet[Alert], name: str, value: str) -> QuerySet[Alert]:

@@ -13,29 +13,42 @@ from opensoar.accounts.models import User
 from opensoar.web.forms import VerbForm
 
 MAX_PASTED = 100_000  # characters
-DETERMINED = [choice for choice in Alert.Determination.choices if choice[0] != "unknown"]
+DETERMINED = [("", _("Choose…")), *(c for c in Alert.Determination.choices if c[0] != "unknown")]
 
 
-class AssignForm(VerbForm):
-    """Whom to give it to; nobody where nothing is chosen."""
+def owners(people: Iterable[User], me: User) -> list[tuple[str, Any]]:
+    """Whom something can be given to, as the choices of a select: oneself first, nobody last."""
+    others = ((str(person.pk), str(person)) for person in people if person != me)
+    return [(str(me.pk), _("%(name)s (me)") % {"name": me}), *others, ("", _("Nobody"))]
 
-    username = forms.CharField(label=_("Owner"), required=False, widget=forms.Select)
 
-    def __init__(self, data: Any = None, *, people: Iterable[User], **kwargs: Any) -> None:
+class EditForm(VerbForm):
+    """A change of something that two people may change at once."""
+
+    expected_version = forms.IntegerField(widget=forms.HiddenInput, required=False)
+
+
+class AssignForm(EditForm):
+    """Whom to give it to."""
+
+    user = forms.CharField(label=_("Owner"), required=False, widget=forms.Select)
+
+    def __init__(self, data: Any = None, *, people: Iterable[User], me: User, **kwargs: Any) -> None:
         super().__init__(data, **kwargs)
-        self.fields["username"].widget.choices = [
-            ("", _("Nobody")),
-            *((person.username, str(person)) for person in people),
-        ]
+        self.fields["user"].widget.choices = owners(people, me)
+
+    def clean_user(self) -> str | None:
+        return self.cleaned_data["user"] or None
 
 
-class ResolveForm(VerbForm):
+class ResolveForm(EditForm):
     """What it turned out to be."""
 
     determination = forms.ChoiceField(label=_("Determination"), choices=DETERMINED)
     reason = forms.CharField(
         label=_("Reason"),
         required=False,
+        empty_value=None,
         widget=forms.Textarea(attrs={"rows": 3, "placeholder": _("What did you find? Optional.")}),
     )
 
@@ -43,10 +56,12 @@ class ResolveForm(VerbForm):
 class ReopenForm(VerbForm):
     """Why it is not over."""
 
-    reason = forms.CharField(label=_("Reason"), required=False, widget=forms.Textarea(attrs={"rows": 3}))
+    reason = forms.CharField(
+        label=_("Reason"), required=False, empty_value=None, widget=forms.Textarea(attrs={"rows": 3})
+    )
 
 
-class EditForm(VerbForm):
+class DetailsForm(EditForm):
     """The words an analyst may correct."""
 
     severity = forms.ChoiceField(label=_("Severity"), choices=Severity.choices)

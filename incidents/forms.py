@@ -8,23 +8,13 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from alerts.forms import EditForm, owners
 from alerts.models import Severity
 from incidents.models import Incident
 from opensoar.accounts.models import User
 from opensoar.web.forms import VerbForm
 
 TEXT = 20_000  # characters, as the services take
-
-
-def people_choices(people: Iterable[User], nobody: Any) -> list[tuple[str, Any]]:
-    """People as the choices of a select."""
-    return [("", nobody), *((str(person.pk), str(person)) for person in people)]
-
-
-class EditForm(VerbForm):
-    """A change of something that two people may change at once."""
-
-    expected_version = forms.IntegerField(widget=forms.HiddenInput, required=False)
 
 
 class CreateForm(VerbForm):
@@ -41,25 +31,12 @@ class CreateForm(VerbForm):
         label=_("Permissible actions (PAP)"), choices=Incident.Pap.choices, required=False
     )
 
-    def __init__(self, data: Any = None, *, people: Iterable[User], **kwargs: Any) -> None:
+    def __init__(self, data: Any = None, *, people: Iterable[User], me: User, **kwargs: Any) -> None:
         super().__init__(data, **kwargs)
-        self.fields["owner"].widget.choices = people_choices(people, _("Nobody"))
+        self.fields["owner"].widget.choices = owners(people, me)
 
     def clean_owner(self) -> str | None:
         return self.cleaned_data["owner"] or None
-
-
-class AssignForm(EditForm):
-    """Whom to give it to."""
-
-    user = forms.CharField(label=_("Owner"), required=False, widget=forms.Select)
-
-    def __init__(self, data: Any = None, *, people: Iterable[User], **kwargs: Any) -> None:
-        super().__init__(data, **kwargs)
-        self.fields["user"].widget.choices = people_choices(people, _("Nobody"))
-
-    def clean_user(self) -> str | None:
-        return self.cleaned_data["user"] or None
 
 
 class MoveForm(EditForm):
@@ -130,7 +107,8 @@ class HandoffForm(VerbForm):
 
     def __init__(self, data: Any = None, *, people: Iterable[User], **kwargs: Any) -> None:
         super().__init__(data, **kwargs)
-        self.fields["to_user"].widget.choices = people_choices(people, _("Choose…"))
+        named = ((str(person.pk), str(person)) for person in people)
+        self.fields["to_user"].widget.choices = [("", _("Choose…")), *named]
 
     def clean_open_questions(self) -> list[str]:
         return [line.strip() for line in self.cleaned_data["open_questions"].splitlines() if line.strip()]

@@ -11,7 +11,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 
 from alerts import forms, pages
 from alerts.pages import people_for
@@ -23,6 +23,7 @@ from opensoar.web.decorators import require_capability
 from opensoar.web.verbs import posted, verb
 
 UPDATE = "alerts:update"
+ask = require_http_methods(["GET", "HEAD", "POST"])
 
 
 def _chosen(request: AuthenticatedRequest) -> list[str]:
@@ -43,9 +44,10 @@ def _on_many(
         for error in result["errors"][:5]:
             messages.warning(request, error)
 
-    count = ngettext("%d alert", "%d alerts", len(ids)) % len(ids)
+    only = pages.rows_by_id(request.actor, ids) if len(ids) == 1 else []
+    count = only[0].title if only else ngettext("%d alert", "%d alerts", len(ids)) % len(ids)
     return verb(
-        request, form, act, title=f"{title}: {count}", button=title, done=_("%s: done.") % count,
+        request, form, act, title=f"{title}: {count}", button=title, done=f"{title}: {count}.",
         back=reverse("alerts:list"), fresh=lambda: fresh_rows(request, ids),
     )  # fmt: skip
 
@@ -57,24 +59,26 @@ def fresh_rows(request: AuthenticatedRequest, ids: list[str]) -> HttpResponse:
     return render(request, "alerts/list.html#rows", {"rows": rows})
 
 
-@require_POST
+@ask
 @require_capability(UPDATE)
 def claim(request: AuthenticatedRequest) -> HttpResponse:
     """Make them mine."""
-    return _on_many(request, django_forms.Form(request.POST), "claim", _("Claim"))
+    return _on_many(request, django_forms.Form(posted(request)), "claim", _("Claim"))
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
+@ask
 @require_capability(UPDATE)
 def assign(request: AuthenticatedRequest) -> HttpResponse:
     """Give them to somebody."""
     chosen = pages.rows_by_id(request.actor, _chosen(request)[:1])
     people = people_for(chosen[0].partner_id if chosen else DEFAULT_PARTNER_ID)
-    form = forms.AssignForm(posted(request), people=people)
-    return _on_many(request, form, "assign", _("Assign"), assigned_to=lambda data: data["username"])
+    form = forms.AssignForm(
+        posted(request), people=people, me=request.user, initial={"user": str(request.user.pk)}
+    )
+    return _on_many(request, form, "assign", _("Assign"), assigned_to=lambda data: data["user"])
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
+@ask
 @require_capability(UPDATE)
 def resolve(request: AuthenticatedRequest) -> HttpResponse:
     """Say what they were."""
@@ -84,11 +88,11 @@ def resolve(request: AuthenticatedRequest) -> HttpResponse:
         "resolve",
         _("Resolve"),
         determination=lambda data: data["determination"],
-        resolve_reason=lambda data: data["reason"] or None,
+        resolve_reason=lambda data: data["reason"],
     )
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
+@ask
 @require_capability(UPDATE)
 def severity(request: AuthenticatedRequest) -> HttpResponse:
     """Give them one severity."""

@@ -35,7 +35,7 @@ def alert_list(request: AuthenticatedRequest) -> HttpResponse:
     pages.add_incidents(request.actor, page.items)
     context = {
         "filter": chosen,
-        "chips": chips(chosen.form, request.GET if request.GET else _default(request)),
+        "chips": chips(chosen.form, chosen.data),
         "page": page,
         "seen": pages.queue_state(page.items, pages.News()),
         # An id is given shortly before its row can be seen.
@@ -67,12 +67,6 @@ def queue_live(request: AuthenticatedRequest) -> HttpResponse:
 
 def _filter(request: AuthenticatedRequest) -> AlertFilter:
     return AlertFilter(request.GET, queryset=pages.queue(request.actor), request=request)
-
-
-def _default(request: AuthenticatedRequest) -> Any:
-    data = request.GET.copy()
-    data["status"] = "open"
-    return data
 
 
 @require_safe

@@ -16,12 +16,13 @@ from django.views.decorators.http import require_http_methods, require_POST
 from alerts import forms, services
 from alerts.access import get_alert_for
 from alerts.iocs import parse_text
-from alerts.models import Alert
+from alerts.models import Alert, AlertEntry
 from alerts.pages import people_for
 from alerts.views.pages import fresh
 from opensoar.errors import Invalid
 from opensoar.typing import AuthenticatedRequest
 from opensoar.web.decorators import require_capability
+from opensoar.web.timeline import last_change
 from opensoar.web.verbs import Fresh, posted, verb
 
 UPDATE = "alerts:update"
@@ -32,18 +33,19 @@ def on_alert(
     request: AuthenticatedRequest,
     alert: Alert,
     form: django_forms.Form,
-    act: Callable[[dict[str, Any]], object],
+    service: Callable[..., object],
     **texts: Any,
 ) -> HttpResponse:
-    """One verb on ``alert``; afterwards its page, or its fresh panels."""
+    """One verb on ``alert``: the form's fields are the service's arguments; afterwards its page, or its fresh panels."""
 
-    def done(data: dict[str, Any]) -> None:
-        act(data)
+    def act(data: dict[str, Any]) -> None:
+        service(actor=request.actor, alert=alert, **data)
 
     return verb(
         request,
         form,
-        done,
+        act,
+        told=lambda: last_change(AlertEntry, alert),
         back=reverse("alerts:detail", args=[alert.pk]),
         fresh=lambda: fresh(request, alert),
         **texts,
@@ -57,7 +59,7 @@ def claim(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
     alert = get_alert_for(request.actor, pk, UPDATE)
     form = django_forms.Form(request.POST)
     return on_alert(
-        request, alert, form, lambda _data: services.claim_alert(actor=request.actor, alert=alert),
+        request, alert, form, services.claim_alert,
         title=_("Claim"), button=_("Claim"), done=_("The alert is yours."),
     )  # fmt: skip
 
@@ -67,15 +69,17 @@ def claim(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
 def assign(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
     """Give it to somebody, or to nobody."""
     alert = get_alert_for(request.actor, pk, UPDATE)
-    owner = alert.assigned_to.username if alert.assigned_to else ""
+    initial = {"user": str(alert.assigned_to_id or request.user.pk), "expected_version": alert.version}
     people = people_for(alert.partner_id)
-    form = forms.AssignForm(posted(request), people=people, initial={"username": owner})
-
-    def act(data: dict[str, Any]) -> None:
-        services.assign_alert(actor=request.actor, alert=alert, user=data["username"])
-
+    form = forms.AssignForm(posted(request), people=people, me=request.user, initial=initial)
     return on_alert(
-        request, alert, form, act, title=_("Assign"), button=_("Assign"), done=_("Owner changed.")
+        request,
+        alert,
+        form,
+        services.assign_alert,
+        title=_("Assign"),
+        button=_("Assign"),
+        done=_("Owner changed."),
     )
 
 
@@ -84,18 +88,16 @@ def assign(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
 def resolve(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
     """Say what it was; that ends the work on it."""
     alert = get_alert_for(request.actor, pk, UPDATE)
-    form = forms.ResolveForm(posted(request), initial={"determination": alert.determination})
-
-    def act(data: dict[str, Any]) -> None:
-        services.resolve_alert(
-            actor=request.actor,
-            alert=alert,
-            determination=data["determination"],
-            reason=data["reason"] or None,
-        )
-
+    initial = {"determination": alert.determination, "expected_version": alert.version}
+    form = forms.ResolveForm(posted(request), initial=initial)
     return on_alert(
-        request, alert, form, act, title=_("Resolve"), button=_("Resolve"), done=_("Alert resolved.")
+        request,
+        alert,
+        form,
+        services.resolve_alert,
+        title=_("Resolve"),
+        button=_("Resolve"),
+        done=_("Alert resolved."),
     )
 
 
@@ -105,12 +107,14 @@ def reopen(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
     """It is not over."""
     alert = get_alert_for(request.actor, pk, UPDATE)
     form = forms.ReopenForm(posted(request))
-
-    def act(data: dict[str, Any]) -> None:
-        services.reopen_alert(actor=request.actor, alert=alert, reason=data["reason"] or None)
-
     return on_alert(
-        request, alert, form, act, title=_("Reopen"), button=_("Reopen"), done=_("Alert reopened.")
+        request,
+        alert,
+        form,
+        services.reopen_alert,
+        title=_("Reopen"),
+        button=_("Reopen"),
+        done=_("Alert reopened."),
     )
 
 
@@ -123,13 +127,12 @@ def edit(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
         "severity": alert.severity,
         "determination": alert.determination,
         "tags": ", ".join(alert.tags),
+        "expected_version": alert.version,
     }
-    form = forms.EditForm(posted(request), initial=initial)
-
-    def act(data: dict[str, Any]) -> None:
-        services.update_alert(actor=request.actor, alert=alert, **data)
-
-    return on_alert(request, alert, form, act, title=_("Edit alert"), button=_("Save"), done=_("Saved."))
+    form = forms.DetailsForm(posted(request), initial=initial)
+    return on_alert(
+        request, alert, form, services.update_alert, title=_("Edit alert"), button=_("Save"), done=_("Saved.")
+    )
 
 
 @ask
@@ -138,12 +141,14 @@ def comment(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
     """Say something."""
     alert = get_alert_for(request.actor, pk, UPDATE)
     form = forms.CommentForm(posted(request))
-
-    def act(data: dict[str, Any]) -> None:
-        services.comment_alert(actor=request.actor, alert=alert, text=data["text"])
-
     return on_alert(
-        request, alert, form, act, title=_("Comment"), button=_("Comment"), done=_("Comment added.")
+        request,
+        alert,
+        form,
+        services.comment_alert,
+        title=_("Comment"),
+        button=_("Comment"),
+        done=_("Comment added."),
     )
 
 

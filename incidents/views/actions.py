@@ -13,15 +13,17 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
 from alerts.access import get_alert_for
+from alerts.forms import AssignForm
 from alerts.pages import people_for
 from alerts.views.verbs import ask_observables
 from incidents import forms, pages, services
 from incidents.access import get_handoff_for, get_incident_for
-from incidents.models import Incident
+from incidents.models import Incident, IncidentEntry
 from incidents.views.pages import fresh
 from opensoar.errors import NotFound
 from opensoar.typing import AuthenticatedRequest
 from opensoar.web.decorators import require_capability
+from opensoar.web.timeline import last_change
 from opensoar.web.verbs import posted, verb
 
 UPDATE = "incidents:update"
@@ -48,6 +50,7 @@ def on_incident(
         act,
         back=reverse("incidents:detail", args=[incident.number]),
         fresh=lambda: fresh(request, incident),
+        told=lambda: last_change(IncidentEntry, incident),
         **texts,
     )
 
@@ -57,10 +60,14 @@ def on_incident(
 def assign(request: AuthenticatedRequest, number: int) -> HttpResponse:
     """Give the incident to somebody, or to nobody."""
     incident = get_incident_for(request.actor, number, UPDATE)
-    form = forms.AssignForm(
+    form = AssignForm(
         posted(request),
         people=people_for(incident.partner_id),
-        initial={"user": str(incident.assigned_to_id or ""), "expected_version": incident.version},
+        me=request.user,
+        initial={
+            "user": str(incident.assigned_to_id or request.user.pk),
+            "expected_version": incident.version,
+        },
     )
     return on_incident(
         request, incident, form, services.assign_incident,

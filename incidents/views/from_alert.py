@@ -54,7 +54,7 @@ def create(request: AuthenticatedRequest) -> HttpResponse:
         "tlp": "amber",
         "pap": "amber",
     }
-    form = forms.CreateForm(posted(request), people=people, initial=initial)
+    form = forms.CreateForm(posted(request), people=people, me=request.user, initial=initial)
     near = (
         [i for i in pages.incidents_to_link(request.actor, alerts, "") if getattr(i, "shares", False)]
         if alerts

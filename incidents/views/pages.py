@@ -54,7 +54,12 @@ def _rows(request: AuthenticatedRequest, page: Page[Incident]) -> HttpResponse:
 @require_safe
 @require_capability("alerts:read")
 def suggested(request: AuthenticatedRequest) -> HttpResponse:
-    """The suggestions as they are now; asked for every 30 s, and the answer to a verb on one of them."""
+    """The suggestions as they are now; the page asks every 30 s."""
+    return fresh_suggestions(request)
+
+
+def fresh_suggestions(request: AuthenticatedRequest) -> HttpResponse:
+    """The suggestions, out of band: the answer to a verb on one of them."""
     return render(request, "incidents/list.html#suggestions", {"oob": True, **_suggestions(request)})
 
 

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from incidents import forms, pages
 from incidents.access import get_incident_for
 from incidents.suggestions import accept_suggestion, dismiss_suggestion
-from incidents.views.pages import suggested
+from incidents.views.pages import fresh_suggestions
 from opensoar.typing import AuthenticatedRequest
 from opensoar.web.decorators import require_capability
 from opensoar.web.verbs import posted, verb
@@ -33,7 +33,7 @@ def accept(request: AuthenticatedRequest, suggestion_id: str) -> HttpResponse:
 
     return verb(
         request, django_forms.Form(request.POST), act, back=reverse("incidents:list"),
-        fresh=lambda: suggested(request), title=_("Accept"), button=_("Accept"), done=_("Incident created; it is yours."),
+        fresh=lambda: fresh_suggestions(request), title=_("Accept"), button=_("Accept"), done=_("Incident created; it is yours."),
     )  # fmt: skip
 
 
@@ -71,6 +71,6 @@ def dismiss(request: AuthenticatedRequest, suggestion_id: str) -> HttpResponse:
 
     return verb(
         request, django_forms.Form(request.POST), act, back=reverse("incidents:list"),
-        fresh=lambda: suggested(request), title=_("Dismiss"), button=_("Dismiss"),
+        fresh=lambda: fresh_suggestions(request), title=_("Dismiss"), button=_("Dismiss"),
         done=_("Dismissed. It comes back when another alert joins."),
     )  # fmt: skip

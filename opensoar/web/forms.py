@@ -11,7 +11,7 @@ def styled(form: forms.BaseForm) -> None:
     """The design's classes on plain controls."""
     for field in form.fields.values():
         widget = field.widget
-        if isinstance(widget, forms.CheckboxInput):
+        if isinstance(widget, forms.CheckboxInput | forms.CheckboxSelectMultiple):
             widget.attrs["class"] = "form-check-input"
         elif isinstance(widget, forms.Select):
             widget.attrs["class"] = "form-select"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from opensoar.accounts.models import User
 from opensoar.timeline import Shown, TimelineEntry, first_entries, fold
 
@@ -11,6 +13,15 @@ from opensoar.timeline import Shown, TimelineEntry, first_entries, fold
 def timeline_of(model: type[TimelineEntry], subject: Any, *, limit: int = 200) -> list[Shown[Any]]:
     """The newest ``limit`` entries of ``subject`` with their words, newest first, in three queries."""
     return fold(list(first_entries(model, [subject.pk]).order_by("-seq")[:limit]))
+
+
+def last_change(model: type[TimelineEntry], subject: Any) -> str:
+    """Who did what to ``subject`` last, as one sentence; empty for an empty timeline."""
+    newest = model._default_manager.filter(subject_id=subject.pk).order_by("-seq").first()
+    if newest is None:
+        return ""
+    name = display_names().get(newest.actor_name, newest.actor_name)
+    return _("%(name)s was faster (%(what)s).") % {"name": name, "what": _(newest.kind.label).lower()}
 
 
 def display_names() -> dict[str, str]:

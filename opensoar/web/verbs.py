@@ -36,6 +36,7 @@ def verb(
     back: str,
     fresh: Fresh | None = None,
     ask: bool = False,
+    told: Callable[[], str] | None = None,
     **extra: Any,
 ) -> HttpResponse:
     """Ask, do, go back.
@@ -43,7 +44,7 @@ def verb(
     GET shows ``form``: a dialog for HTMX, a page otherwise. POST calls ``act(cleaned_data)``; what it returns is where
     to go, ``None`` the way ``back``. Over HTMX the page stays and gets ``fresh()``, its changed panels. A refusal of a
     service shows the form again with what was typed; one without anything to ask becomes a message. ``ask`` shows a
-    posted form without doing anything yet.
+    posted form without doing anything yet. ``told`` says who was faster where somebody was.
     """
     status = 200
     if request.method == "POST" and not ask:
@@ -52,7 +53,7 @@ def verb(
             try:
                 place = act(form.cleaned_data)
             except ServiceError as error:
-                status = _refused(form, error)
+                status = _refused(form, error, told)
             else:
                 messages.success(request, done)
                 return _done(request, place, back, fresh)
@@ -64,13 +65,18 @@ def verb(
     return render(request, name, context, status=status)
 
 
-def _refused(form: forms.Form, error: ServiceError) -> int:
+def _refused(form: forms.Form, error: ServiceError, told: Callable[[], str] | None) -> int:
     """Put the service's sentence where it belongs. A stale form may be sent again once it was looked at."""
     if error.status not in REFUSALS:
         raise error
     field = getattr(error, "field", None)
-    form.add_error(field if field in form.fields else None, error.detail)
-    if isinstance(error, Stale):
+    if not isinstance(error, Stale):
+        form.add_error(field if field in form.fields else None, error.detail)
+    else:
+        again = _(
+            "Nothing was saved; what you typed is still here. Send it again to put it in place of theirs."
+        )
+        form.add_error(None, f"{told()} {again}" if told else f"{error.detail}. {again}")
         form.data = {**form.data.dict(), "expected_version": str(error.current)}  # type: ignore[attr-defined]
     return 422 if error.status in {400, 404} else error.status
 

@@ -74,7 +74,7 @@ def test_verbs_work_as_plain_form_posts(client: Client, ada) -> None:
         ("observables", {"text": "beacon to 9.9.9.9 and hxxp://evil[.]example/x"}),
         ("resolve", {"determination": "malicious", "reason": "seen it"}),
         ("reopen", {"reason": "again"}),
-        ("assign", {"username": ""}),
+        ("assign", {"user": ""}),
     ]
     for name, data in steps:
         response = client.post(reverse(f"alerts:{name}", args=[alert.pk]), data)
@@ -100,7 +100,7 @@ def test_verbs_work_as_plain_form_posts(client: Client, ada) -> None:
 
 def test_a_refused_verb_says_why_and_changes_nothing(client: Client, ada) -> None:
     alert = make_alert()
-    for name, data in (("resolve", {"determination": "unknown"}), ("assign", {"username": "stranger"})):
+    for name, data in (("resolve", {"determination": "unknown"}), ("assign", {"user": "stranger"})):
         response = client.post(reverse(f"alerts:{name}", args=[alert.pk]), data)
         assert response.status_code == 422
         assert 'role="alert"' in response.content.decode()
