@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import django_filters
 from django import forms
+from django.db.models import Q
+from django.http import QueryDict
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from alerts.models import Severity
@@ -15,15 +19,19 @@ from incidents.querysets import IncidentQuerySet
 from opensoar.actors import Actor
 from opensoar.web.forms import styled
 
-ME, NOBODY = "me", "none"
+ME, NOBODY, CURRENT = "me", "none", "current"
+CLOSED_LATELY = timedelta(days=7)
 
 
 class IncidentFilter(django_filters.FilterSet):
-    """Status, severity, owner, and words in title, description or number."""
+    """Status (current where nothing is said), severity, owner, and words in title, description or number."""
 
     q = django_filters.CharFilter(method="by_words", label=_("Search"))
     status = django_filters.MultipleChoiceFilter(
-        choices=Incident.Status.choices, label=_("Status"), widget=forms.CheckboxSelectMultiple
+        choices=[(CURRENT, _("Open, or closed this week")), *Incident.Status.choices],
+        method="by_status",
+        label=_("Status"),
+        widget=forms.CheckboxSelectMultiple,
     )
     severity = django_filters.MultipleChoiceFilter(
         choices=list(reversed(Severity.choices)), label=_("Severity"), widget=forms.CheckboxSelectMultiple
@@ -34,8 +42,10 @@ class IncidentFilter(django_filters.FilterSet):
         model = Incident
         fields: list[str] = []
 
-    def __init__(self, *args: Any, actor: Actor, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, data: Any = None, *args: Any, actor: Actor, **kwargs: Any) -> None:
+        wanted = QueryDict(mutable=True) if data is None else data.copy()
+        wanted.setdefault("status", CURRENT)
+        super().__init__(wanted, *args, **kwargs)
         self.actor = actor
         people = [(str(user.pk), str(user)) for user in owners(actor)]
         self.form.fields["owner"].choices = [
@@ -45,6 +55,15 @@ class IncidentFilter(django_filters.FilterSet):
             *people,
         ]
         styled(self.form)
+
+    def by_status(self, queryset: IncidentQuerySet, name: str, value: list[str]) -> IncidentQuerySet:
+        """Any of these; ``current`` is what is not closed, or was closed in the last seven days."""
+        if not value:
+            return queryset
+        wanted = Q(status__in=value)
+        if CURRENT in value:
+            wanted |= ~Q(status="closed") | Q(closed_at__gte=timezone.now() - CLOSED_LATELY)
+        return queryset.filter(wanted)
 
     def by_owner(self, queryset: IncidentQuerySet, name: str, value: str) -> IncidentQuerySet:
         """``me``, ``none`` or a person's id."""

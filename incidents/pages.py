@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 from zlib import crc32
 
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
 
 from alerts.models import SEVERITY_RANK, Alert, AlertEntry, AlertObservable, Observable
 from alerts.pages import with_sightings
@@ -18,9 +18,11 @@ from incidents.models import Handoff, Incident, IncidentAlert, IncidentEntry
 from incidents.querysets import IncidentQuerySet
 from opensoar.accounts.models import User
 from opensoar.actors import Actor
-from opensoar.timeline import Shown, first_entries, fold
+from opensoar.timeline import Shown, first_entries, fold, kinds
+from opensoar.web.timeline import without_begun
 
-SHOWN_ENTRIES = 300  # the newest; the API pages through the rest
+SHOWN_ENTRIES = 100  # the newest, until all are asked for
+ALL_ENTRIES = 5000
 SHOWN_ALERTS = 200
 SHOWN_OBSERVABLES = 100
 FOUND = 12  # of a search for something to link
@@ -146,29 +148,46 @@ class Told(Shown[Any]):
     handoff: Handoff | None = None
 
 
-def shared_timeline(incident: Incident, alerts: Sequence[Alert]) -> list[Told]:
-    """The incident's entries and those of ``alerts`` (which the reader may see), newest first."""
-    own = first_entries(IncidentEntry, [incident.pk]).order_by("-seq")[:SHOWN_ENTRIES]
+def shared_timeline(
+    incident: Incident, alerts: Sequence[Alert], *, group: str = "", limit: int
+) -> list[Told]:
+    """The incident's entries and those of ``alerts`` (which the reader may see), newest first; one group, or all."""
     by_id = {alert.pk: alert for alert in alerts}
-    theirs = first_entries(AlertEntry, by_id).exclude(action__in=SAID_TWICE).order_by("-id")[:SHOWN_ENTRIES]
+    own, theirs = _entries(incident, by_id)
+    if group:
+        words = [action for action, kind in kinds().items() if kind.group == group]
+        own, theirs = own.filter(action__in=words), theirs.filter(action__in=words)
     notes = {note.entry_id: note for note in handoffs_of(incident)}
     told = [
         Told(s.entry, s.newest, s.text, about=by_id.get(s.entry.subject_id), handoff=notes.get(s.entry.pk))
-        for s in (*fold(list(own)), *(fold(list(theirs)) if by_id else ()))
+        for s in (*fold(list(own.order_by("-seq")[:limit])), *fold(list(theirs.order_by("-id")[:limit])))
     ]
     told.sort(key=lambda entry: (entry.entry.occurred_at, entry.entry.pk), reverse=True)
-    return told[:SHOWN_ENTRIES]
+    return without_begun(told[:limit])
+
+
+def _entries(
+    incident: Incident, by_id: Iterable[UUID]
+) -> tuple[QuerySet[IncidentEntry], QuerySet[AlertEntry]]:
+    theirs = first_entries(AlertEntry, by_id).exclude(action__in=SAID_TWICE)
+    return first_entries(IncidentEntry, [incident.pk]), theirs
+
+
+def group_counts(incident: Incident, alerts: Sequence[Alert]) -> list[tuple[str, int]]:
+    """How many entries each group of the timeline's filter holds; groups without any are left out."""
+    counts: Counter[str] = Counter()
+    for entries in _entries(incident, [alert.pk for alert in alerts]):
+        words: Any = entries.order_by().values_list("action").annotate(n=Count("pk"))
+        for action, number in words:
+            # Of a run one line is shown, that it ended.
+            if action != "playbook_started":
+                counts[kinds()[action].group] += number
+    return [(group, counts[group]) for group in GROUPS if counts[group]]
 
 
 def handoffs_of(incident: Incident) -> list[Handoff]:
     """Handoff notes, newest first, with who wrote, who receives and whether they took over."""
     return list(incident.handoffs.select_related("from_user", "to_user", "acknowledgement"))
-
-
-def group_counts(told: Iterable[Told]) -> list[tuple[str, int]]:
-    """How many entries each group of the timeline's filter holds; groups without any are left out."""
-    counts = Counter(entry.kind.group for entry in told)
-    return [(group, counts[group]) for group in GROUPS if counts[group]]
 
 
 @dataclass(frozen=True, slots=True)

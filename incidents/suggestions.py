@@ -75,10 +75,38 @@ class Suggestion:
     alert_ids: list[UUID]
     severity: str
     score: int
-    explanation: str
+    said: str
+    parts: list[tuple[int, str]]
     first_seen: datetime
     last_seen: datetime
+    also: list[tuple[str, str]] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
+
+    @property
+    def why(self) -> str:
+        """One sentence: what these alerts share, and within which time."""
+        if not self.also:
+            return self.said
+        what = ", ".join(f"{entity_label(entity)} {value}" for entity, value in self.also)
+        return f"{self.said}; " + _("they also share %(what)s") % {"what": what}
+
+    @property
+    def made(self) -> str:
+        """How the score adds up."""
+        return ", ".join(f"{words} (+{points})" for points, words in self.parts if points)
+
+    @property
+    def explanation(self) -> str:
+        """Both in one."""
+        return self.why.replace(self.said, f"{self.said}: {self.made}", 1)
+
+    @property
+    def shared(self) -> list[tuple[str, str]]:
+        """What is shared, as (observable type, value)."""
+        types = {"source_ip": "ip", "dest_ip": "ip", "group_key": "other"}
+        return [
+            (types.get(entity, entity), value) for entity, value in ((self.entity, self.value), *self.also)
+        ]
 
     @property
     def partner(self) -> Partner:
@@ -149,7 +177,7 @@ def accept_suggestion(
         actor=actor,
         title=title or suggestion.title,
         severity=max((alert.severity for alert in alerts), key=SEVERITY_RANK.__getitem__),
-        description=suggestion.explanation,
+        description=suggestion.why,
         owner=owner,
         alerts=alerts,
         suggestion_id=suggestion.id,
@@ -212,15 +240,18 @@ def _groups(actor: Actor, suggestion_id: str | None = None) -> list[Suggestion]:
 
 def _suggestion(row: tuple[Any, ...]) -> Suggestion:
     partner_id, entity, value, ids, rank, first_seen, last_seen, rules, suggestion_id = row
-    score, explanation = _score(entity, value, len(ids), rank, rules, last_seen - first_seen)
+    said, parts = _score(entity, value, len(ids), rank, rules, last_seen - first_seen)
     return Suggestion(
         id=suggestion_id, partner_id=partner_id, entity=entity, value=value, alert_ids=list(ids),
-        severity=SEVERITIES[rank], score=score, explanation=explanation, first_seen=first_seen, last_seen=last_seen,
+        severity=SEVERITIES[rank], score=sum(points for points, _words in parts), said=said, parts=parts,
+        first_seen=first_seen, last_seen=last_seen,
     )  # fmt: skip
 
 
-def _score(entity: str, value: str, count: int, rank: int, rules: int, span: timedelta) -> tuple[int, str]:
-    """0 to 100, and the sentence that adds it up."""
+def _score(
+    entity: str, value: str, count: int, rank: int, rules: int, span: timedelta
+) -> tuple[str, list[tuple[int, str]]]:
+    """The sentence, and the parts of a score between 0 and 100."""
     label, hours = entity_label(entity), span.total_seconds() / 3600
     within = (
         _("%(n)d minutes") % {"n": round(hours * 60)} if hours < 2 else _("%(n)d hours") % {"n": round(hours)}
@@ -234,8 +265,7 @@ def _score(entity: str, value: str, count: int, rank: int, rules: int, span: tim
     said = _("%(count)d alerts share %(entity)s %(value)s within %(within)s") % {
         "count": count, "entity": label, "value": value, "within": within,
     }  # fmt: skip
-    sums = ", ".join(f"{words} (+{points})" for points, words in parts if points)
-    return sum(points for points, _words in parts), f"{said}: {sums}"
+    return said, parts
 
 
 def _without_twins(found: Iterable[Suggestion]) -> list[Suggestion]:
@@ -246,9 +276,7 @@ def _without_twins(found: Iterable[Suggestion]) -> list[Suggestion]:
     kept = []
     for twins in by_alerts.values():
         first, *others = sorted(twins, key=lambda s: (-ENTITY_WEIGHT[s.entity], s.value))
-        if others:
-            also = ", ".join(f"{entity_label(s.entity)} {s.value}" for s in others)
-            first.explanation += "; " + _("they also share %(what)s") % {"what": also}
+        first.also = [(s.entity, s.value) for s in others]
         kept.append(first)
     return kept
 

@@ -31,7 +31,7 @@ def incident_list(request: AuthenticatedRequest) -> HttpResponse:
     page = page_of(request, chosen.qs)
     context = {
         "filter": chosen,
-        "chips": chips(chosen.form, request.GET),
+        "chips": chips(chosen.form, chosen.data),
         "page": page,
         "seen": pages.rows_state(page.items),
         **_suggestions(request),
@@ -100,11 +100,11 @@ def panels(request: AuthenticatedRequest, incident: Incident) -> dict[str, Any]:
     """What the live parts of the incident page show; ``?show=`` narrows the timeline to one group."""
     actor = request.actor
     alerts = pages.linked_alerts(actor, incident)
-    told = pages.shared_timeline(incident, alerts)
     show = request.GET.get("show", "")
-    waiting = [
-        entry.handoff for entry in told if entry.handoff and not hasattr(entry.handoff, "acknowledgement")
-    ]
+    limit = pages.ALL_ENTRIES if "all" in request.GET else pages.SHOWN_ENTRIES
+    told = pages.shared_timeline(incident, alerts, group=show, limit=limit)
+    groups = pages.group_counts(incident, alerts)
+    waiting = [note for note in pages.handoffs_of(incident) if not hasattr(note, "acknowledgement")]
     return {
         "incident": incident,
         "seen": pages.incident_state(incident, alerts),
@@ -113,9 +113,10 @@ def panels(request: AuthenticatedRequest, incident: Incident) -> dict[str, Any]:
         "alerts": alerts,
         "names": display_names(),
         "show": show,
-        "groups": pages.group_counts(told),
-        "total": len(told),
-        "entries": [entry for entry in told if show in {"", entry.kind.group}],
+        "groups": groups,
+        "total": sum(number for _group, number in groups),
+        "entries": told,
+        "more": "all" not in request.GET and sum(n for _group, n in groups) > limit,
         "waiting_handoff": waiting[0] if waiting else None,
         "observables": pages.observables_of(actor, incident),
         "may_update": actor.can("incidents:update"),

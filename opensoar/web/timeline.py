@@ -12,7 +12,13 @@ from opensoar.timeline import Shown, TimelineEntry, first_entries, fold
 
 def timeline_of(model: type[TimelineEntry], subject: Any, *, limit: int = 200) -> list[Shown[Any]]:
     """The newest ``limit`` entries of ``subject`` with their words, newest first, in three queries."""
-    return fold(list(first_entries(model, [subject.pk]).order_by("-seq")[:limit]))
+    return without_begun(fold(list(first_entries(model, [subject.pk]).order_by("-seq")[:limit])))
+
+
+def without_begun[S: Shown[Any]](told: list[S]) -> list[S]:
+    """A run that ended says so; that it began is then no line of its own."""
+    ended = {s.entry.payload.get("run_id") for s in told if s.entry.action == "playbook_finished"}
+    return [s for s in told if s.entry.action != "playbook_started" or s.entry.payload["run_id"] not in ended]
 
 
 def last_change(model: type[TimelineEntry], subject: Any) -> str:
