@@ -97,14 +97,21 @@ def _alert_words(words: str) -> Q:
         return found
 
 
-def incidents_to_link(actor: Actor, alerts: Sequence[Alert], words: str) -> list[Incident]:
-    """Open incidents of the alerts' partner that match, else those that share an observable, then the newest."""
+def incidents_to_link(
+    actor: Actor, alert_ids: Sequence[UUID], partner_id: UUID | None, words: str
+) -> list[Incident]:
+    """Open incidents of ``partner_id`` that match, else those that share an observable with the alerts, then the newest.
+
+    None in which all the alerts are already.
+    """
     found = incident_rows(actor).open().order_by("-id")
-    if alerts:
-        found = found.filter(partner_id=alerts[0].partner_id)
+    if partner_id is not None:
+        found = found.filter(partner_id=partner_id)
+    if len(alert_ids) == 1:
+        found = found.exclude(links__alert=alert_ids[0])
     if words := words.strip():
         return list(found.filter(incident_words(words))[:FOUND])
-    seen = AlertObservable.objects.filter(alert__in=[alert.pk for alert in alerts]).values("observable_id")
+    seen = AlertObservable.objects.filter(alert__in=alert_ids).values("observable_id")
     links = IncidentAlert.objects.filter(
         alert__in=AlertObservable.objects.filter(observable_id__in=seen[:SHOWN_OBSERVABLES]).values(
             "alert_id"
@@ -149,7 +156,7 @@ class Told(Shown[Any]):
 
 
 def shared_timeline(
-    incident: Incident, alerts: Sequence[Alert], *, group: str = "", limit: int
+    incident: Incident, alerts: Sequence[Alert], handoffs: Iterable[Handoff], *, group: str, limit: int
 ) -> list[Told]:
     """The incident's entries and those of ``alerts`` (which the reader may see), newest first; one group, or all."""
     by_id = {alert.pk: alert for alert in alerts}
@@ -157,7 +164,7 @@ def shared_timeline(
     if group:
         words = [action for action, kind in kinds().items() if kind.group == group]
         own, theirs = own.filter(action__in=words), theirs.filter(action__in=words)
-    notes = {note.entry_id: note for note in handoffs_of(incident)}
+    notes = {note.entry_id: note for note in handoffs}
     told = [
         Told(s.entry, s.newest, s.text, about=by_id.get(s.entry.subject_id), handoff=notes.get(s.entry.pk))
         for s in (*fold(list(own.order_by("-seq")[:limit])), *fold(list(theirs.order_by("-id")[:limit])))

@@ -150,6 +150,11 @@ def suggestions(actor: Actor, *, limit: int = SHOWN_SUGGESTIONS) -> list[Suggest
     return found
 
 
+def suggestion_named(actor: Actor, suggestion_id: str) -> Suggestion:
+    """The suggestion of that id as it is now, without its alerts. Raises :class:`NotFound`."""
+    return _one(actor, suggestion_id)
+
+
 @transaction.atomic
 def accept_suggestion(
     *,
@@ -254,7 +259,9 @@ def _score(
     """The sentence, and the parts of a score between 0 and 100."""
     label, hours = entity_label(entity), span.total_seconds() / 3600
     within = (
-        _("%(n)d minutes") % {"n": round(hours * 60)} if hours < 2 else _("%(n)d hours") % {"n": round(hours)}
+        _("%(n)d minutes") % {"n": max(2, round(hours * 60))}
+        if hours < 2
+        else _("%(n)d hours") % {"n": round(hours)}
     )
     parts = [
         (10 * rank, _("highest severity %(severity)s") % {"severity": SEVERITIES[rank]}),

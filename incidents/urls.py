@@ -8,6 +8,7 @@ app_name = "incidents"
 
 urlpatterns = [
     path("", pages.incident_list, name="list"),
+    path("go/", pages.go, name="go"),
     path("live/", pages.list_live, name="list-live"),
     path("new/", from_alert.create, name="create"),
     path("link/", from_alert.link, name="link-alerts"),

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 from django import forms
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from opensoar.web.forms import VerbForm
@@ -46,10 +47,25 @@ class RunForm(VerbForm):
 
 
 class DecideForm(VerbForm):
-    """What became of a call whose outcome is unknown."""
+    """What to do about a call whose outcome is unknown."""
 
     decision = forms.CharField(widget=forms.HiddenInput)
+
+
+class DoneForm(DecideForm):
+    """It happened; what it returned may be told."""
+
     value = json_field(_("Result as JSON (optional)"), _("What the call would have returned."))
 
     def clean_value(self) -> Any:
         return parse_json(self.cleaned_data["value"])
+
+
+def decision_texts() -> dict[str, tuple[str, str]]:
+    """What each decision asks, and the verb of its button."""
+    return {
+        "done": (gettext("The call was done"), gettext("Go on with it as done")),
+        "not_done": (gettext("The call was not done"), gettext("Make the call")),
+        "again": (gettext("Make the call once more"), gettext("Make the call again")),
+        "cancel": (gettext("Cancel this run"), gettext("Cancel run")),
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from statistics import quantiles
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -12,12 +12,20 @@ from uuid import UUID
 import orjson
 from django.db import connection
 from django.db.models import Q
+from django.urls import reverse
 from django.utils import timezone
 
 from alerts.models import Alert
 from incidents.models import Incident
 from opensoar.actors import Actor
-from playbooks_engine.models import ActionResult, CallOutput, Playbook, PlaybookFile, PlaybookRun
+from playbooks_engine.models import (
+    ActionAttempt,
+    ActionResult,
+    CallOutput,
+    Playbook,
+    PlaybookFile,
+    PlaybookRun,
+)
 from playbooks_engine.querysets import RunQuerySet
 
 SHOWN_STEPS = 300
@@ -73,6 +81,8 @@ class History:
 
 
 def _seconds(value: float) -> str:
+    if 0 < value < 0.95:
+        return f"{value * 1000:.0f} ms"
     if value < 60:
         return f"{value:.1f} s"
     return f"{value / 60:.0f} min" if value < 3600 else f"{value / 3600:.0f} h"
@@ -177,30 +187,73 @@ def runs_about(
     return shown
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One line of a run's journal: the call, and where its bar lies between start and end of the run (per cent)."""
+def panel(actor: Actor, *, alert: Alert | None, incident: Incident | None) -> dict[str, Any]:
+    """What ``runs/_panel_rows.html`` shows, and where it asks again while a run moves."""
+    rows = runs_about(actor, alert=alert, incident=incident)
+    about = f"alert={alert.pk}" if alert else f"incident={incident.number}" if incident else ""
+    return {
+        "rows": rows,
+        "moving": any(row.state in MOVING for row in rows),
+        "again": f"{reverse('runs:panel')}?{about}",
+    }
 
-    call: ActionResult
+
+class Bar(NamedTuple):
+    """One attempt on the time line of a run; per cent of its width."""
+
+    shade: str
     left: float
     width: float
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of a run's journal: the call, and its attempts as bars between start and end of the run."""
+
+    call: ActionResult
+    bars: list[Bar]
+
+
+LANE = 96  # per cent of the lane that the run's time fills
+SHADES = {"success": "f-good", "failed": "bar-try", "started": "f-info"}
+
+
 def steps(run: PlaybookRun) -> list[Step]:
-    """What a run has done, in order, without inputs and outputs: one query."""
+    """What a run has done, in order, without inputs and outputs: two queries."""
     calls = list(run.calls.defer("input", "output", "error_value").order_by("id")[:SHOWN_STEPS])
-    if not calls:
+    attempts: dict[UUID, list[ActionAttempt]] = {call.pk: [] for call in calls}
+    for attempt in ActionAttempt.objects.filter(call_id__in=attempts).order_by("number"):
+        attempts[attempt.call_id].append(attempt)
+    first, whole = _span(run, calls)
+
+    def bar(state: str, begun: datetime, ended: datetime | None) -> Bar:
+        width = ((ended or first + whole) - begun) / whole * LANE
+        return Bar(
+            SHADES.get(state, "f-medium"), round((begun - first) / whole * LANE, 2), round(max(width, 0.6), 2)
+        )
+
+    def bars(call: ActionResult) -> list[Bar]:
+        if call.attempts < 2:
+            return [bar(call.state, call.started_at, call.finished_at)]
+        return [bar(tried.state, tried.started_at, tried.finished_at) for tried in attempts[call.pk]]
+
+    return [Step(call, bars(call)) for call in calls]
+
+
+def _span(run: PlaybookRun, calls: list[ActionResult]) -> tuple[datetime, timedelta]:
+    """When the run's first call began, and how long it took from there to its end, or to now."""
+    first = min((call.started_at for call in calls), default=run.created_at)
+    ended = [call.finished_at for call in calls if call.finished_at]
+    last = max(ended, default=first) if run.is_final else timezone.now()
+    return first, max(last - first, timedelta(milliseconds=1))
+
+
+def axis(run: PlaybookRun, shown: list[Step]) -> list[tuple[int, str]]:
+    """Marks of the time line: (per cent, how long after the first call)."""
+    if not shown:
         return []
-    first = min(call.started_at for call in calls)
-    last = max(run.finished_at or timezone.now(), *(call.finished_at or first for call in calls))
-    whole = max((last - first).total_seconds(), 0.001)
-
-    def bar(call: ActionResult) -> Step:
-        begun = (call.started_at - first).total_seconds()
-        took = ((call.finished_at or last) - call.started_at).total_seconds()
-        return Step(call, round(84 * begun / whole, 2), max(round(84 * took / whole, 2), 0.6))
-
-    return [bar(call) for call in calls]
+    _first, whole = _span(run, [step.call for step in shown])
+    return [(int(LANE * part), _seconds(whole.total_seconds() * part)) for part in (0, 0.25, 0.5, 0.75, 1)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,9 +160,9 @@ def run_list(request: AuthenticatedRequest) -> HttpResponse:
 def panel(request: AuthenticatedRequest) -> HttpResponse:
     """The newest runs on ``?alert=`` or ``?incident=``, for their pages."""
     alert, incident = _subject(request)
-    rows = pages.runs_about(request.actor, alert=alert, incident=incident)
-    moving = any(row.state in pages.MOVING for row in rows)
-    return render(request, "runs/_panel_rows.html", {"rows": rows, "moving": moving})
+    return render(
+        request, "runs/_panel_rows.html", pages.panel(request.actor, alert=alert, incident=incident)
+    )
 
 
 @require_safe
@@ -195,6 +195,7 @@ def _run_context(request: AuthenticatedRequest, run: PlaybookRun) -> dict[str, A
     return {
         "run": run,
         "steps": steps,
+        "axis": pages.axis(run, steps),
         "done": sum(step.call.state == "success" for step in steps),
         "step": pages.detail(run, request.GET.get("step", ""), steps),
         "sequence": pages.sequence_of(run),
@@ -207,17 +208,21 @@ def _run_context(request: AuthenticatedRequest, run: PlaybookRun) -> dict[str, A
 @require_http_methods(["GET", "HEAD", "POST"])
 @require_capability(EXECUTE)
 def decide(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
-    """Answer a run that needs attention; ``?decision=`` asks for the result of a call that was done."""
+    """Answer a run that needs attention: ``?decision=`` says which answer is to be confirmed."""
     run = get_run_for(request.actor, pk, EXECUTE)
-    form = forms.DecideForm(posted(request), initial={"decision": request.GET.get("decision", "")})
+    decision = request.POST.get("decision", request.GET.get("decision", ""))
+    form_class = forms.DoneForm if decision == "done" else forms.DecideForm
+    form = form_class(posted(request), initial={"decision": decision})
+    title, button = forms.decision_texts().get(decision, (_("Decide"), _("Decide")))
 
     def act(data: dict[str, Any]) -> None:
-        services.decide_run(actor=request.actor, run=run, decision=data["decision"], value=data["value"])
+        services.decide_run(actor=request.actor, run=run, **data)
 
     def fresh() -> HttpResponse:
         return _fresh_run(request, _run_context(request, get_run_for(request.actor, pk, READ)))
 
     return verb(
         request, form, act, back=reverse("runs:detail", args=[pk]), fresh=fresh,
-        title=_("It was done"), button=_("Go on"), done=_("Decided."),
+        title=title, button=button, done=f"{button}.", ask=request.method == "GET",
+        explained=(run.question or {}).get("text", ""), fields_template="runs/_decide_fields.html",
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from django.http import HttpResponse
 from django.shortcuts import render
@@ -36,6 +37,11 @@ def _alerts(request: AuthenticatedRequest) -> list[Alert]:
     return get_alerts_for(request.actor, ids, "alerts:read")
 
 
+def _of(alerts: list[Alert]) -> tuple[list[UUID], UUID | None]:
+    """The alerts' ids and their partner."""
+    return [alert.pk for alert in alerts], alerts[0].partner_id if alerts else None
+
+
 def _back(alerts: list[Alert], otherwise: str) -> str:
     return reverse("alerts:detail", args=[alerts[0].pk]) if len(alerts) == 1 else reverse(otherwise)
 
@@ -56,7 +62,7 @@ def create(request: AuthenticatedRequest) -> HttpResponse:
     }
     form = forms.CreateForm(posted(request), people=people, me=request.user, initial=initial)
     near = (
-        [i for i in pages.incidents_to_link(request.actor, alerts, "") if getattr(i, "shares", False)]
+        [i for i in pages.incidents_to_link(request.actor, *_of(alerts), "") if getattr(i, "shares", False)]
         if alerts
         else []
     )
@@ -79,7 +85,7 @@ def link(request: AuthenticatedRequest) -> HttpResponse:
     """Make the alerts named by ``?alert=`` part of an incident that is found by typing."""
     alerts = _alerts(request)
     words = request.POST.get("q", request.GET.get("q", ""))[:200]
-    found = pages.incidents_to_link(request.actor, alerts, words)
+    found = pages.incidents_to_link(request.actor, *_of(alerts), words)
     if request.htmx and "q" in request.GET:
         return render(request, "incidents/_incident_options.html", {"found": found, "q": words})
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.http import HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from incidents import pages
@@ -37,6 +39,19 @@ def incident_list(request: AuthenticatedRequest) -> HttpResponse:
         **_suggestions(request),
     }
     return render(request, "incidents/list.html", context)
+
+
+@require_safe
+@require_capability(READ)
+def go(request: AuthenticatedRequest) -> HttpResponse:
+    """To the incident whose number was typed (``1042``, ``INC-1042``), else to the queue, searched for the words."""
+    words = request.GET.get("q", "").strip()[:200]
+    number = words.upper().removeprefix("INC-")
+    if number.isascii() and number.isdigit() and len(number) < 18:
+        found = pages.incident_rows(request.actor).filter(number=int(number)).first()
+        if found is not None:
+            return redirect("incidents:detail", number=found.number)
+    return redirect(f"{reverse('alerts:list')}?{urlencode({'q': words, 'status': ''})}")
 
 
 @require_safe
@@ -102,9 +117,10 @@ def panels(request: AuthenticatedRequest, incident: Incident) -> dict[str, Any]:
     alerts = pages.linked_alerts(actor, incident)
     show = request.GET.get("show", "")
     limit = pages.ALL_ENTRIES if "all" in request.GET else pages.SHOWN_ENTRIES
-    told = pages.shared_timeline(incident, alerts, group=show, limit=limit)
+    handoffs = pages.handoffs_of(incident)
+    told = pages.shared_timeline(incident, alerts, handoffs, group=show, limit=limit)
     groups = pages.group_counts(incident, alerts)
-    waiting = [note for note in pages.handoffs_of(incident) if not hasattr(note, "acknowledgement")]
+    waiting = [note for note in handoffs if not hasattr(note, "acknowledgement")]
     return {
         "incident": incident,
         "seen": pages.incident_state(incident, alerts),

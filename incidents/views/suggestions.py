@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from incidents import forms, pages
 from incidents.access import get_incident_for
-from incidents.suggestions import accept_suggestion, dismiss_suggestion
+from incidents.suggestions import accept_suggestion, dismiss_suggestion, suggestion_named
 from incidents.views.pages import fresh_suggestions
 from opensoar.typing import AuthenticatedRequest
 from opensoar.web.decorators import require_capability
@@ -42,7 +42,8 @@ def accept(request: AuthenticatedRequest, suggestion_id: str) -> HttpResponse:
 def add(request: AuthenticatedRequest, suggestion_id: str) -> HttpResponse:
     """Add the suggestion's alerts to an incident that is found by typing."""
     words = request.POST.get("q", request.GET.get("q", ""))[:200]
-    found = pages.incidents_to_link(request.actor, [], words)
+    suggestion = suggestion_named(request.actor, suggestion_id)
+    found = pages.incidents_to_link(request.actor, suggestion.alert_ids, suggestion.partner_id, words)
     if request.htmx and "q" in request.GET:
         return render(request, "incidents/_incident_options.html", {"found": found, "q": words})
 

@@ -31,15 +31,16 @@
     }
   };
   document.addEventListener("click", (event) => {
-    const asked = event.target.closest("[data-open], [data-close], [data-dismiss], [data-density], a[data-focus]");
+    const asked = event.target.closest("[data-open], [data-close], [data-dismiss], [data-always]");
     for (const drop of $$("details.drop[open]")) if (!drop.contains(event.target)) drop.open = false;
     if (!asked) return;
     if (asked.dataset.open) { event.preventDefault(); open(asked.dataset.open); }
     else if ("close" in asked.dataset) asked.closest("dialog").close();
+    else if ("always" in asked.dataset) asked.closest("dialog").querySelector("form").requestSubmit();
     else if ("dismiss" in asked.dataset) asked.closest(".note").remove();
   });
   document.addEventListener("close", (event) => {
-    if (event.target.matches("#dialog > dialog")) event.target.remove();
+    if (event.target.matches("#dialog > dialog, #sign-in > dialog")) event.target.remove();
   }, true);
 
   /* Look: the server renders it from the cookie; the switch shows it at once and then says so. */
@@ -69,7 +70,7 @@
     if (event.target === live && $(".queue")) event.detail.parameters.rows = rows().map((row) => row.id).join(",");
   });
   document.addEventListener("htmx:beforeRequest", (event) => {
-    if (document.hidden && event.detail.elt.id === "live") event.preventDefault();
+    if (event.detail.elt.id === "live" && (document.hidden || $("#sign-in > dialog"))) event.preventDefault();
   });
   document.addEventListener("htmx:afterRequest", (event) => {
     const seen = event.detail.xhr?.getResponseHeader("X-Seen"), live = $("#live");
@@ -91,7 +92,12 @@
       let put = old;
       if (!old || (known.get(old) ?? plain(old)) !== text) {
         put = child;
-        if (old) { keep(old, child); old.replaceWith(child); }
+        if (old) {
+          const focused = old.contains(document.activeElement);
+          keep(old, child);
+          old.replaceWith(child);
+          if (focused) $(".t a", child)?.focus({ preventScroll: true });
+        }
         known.set(child, text);
         window.htmx.process(child);
       }
@@ -117,9 +123,11 @@
     else last.set(target.id, text);
   });
 
-  /* Before #dialog is emptied its dialog is closed, which gives the focus back to where it came from. */
+  /* Before #dialog is emptied its dialog is closed, which gives the focus back to where it came from. A failure that
+     swaps nothing leaves it open, with what was typed. */
+  const closeAll = (where) => { for (const dialog of $$("dialog[open]", where)) dialog.close(); };
   document.addEventListener("htmx:beforeSwap", (event) => {
-    if (event.detail.target?.id === "dialog") for (const dialog of $$("#dialog > dialog[open]")) dialog.close();
+    if (event.detail.shouldSwap && event.detail.target?.matches("#dialog, #sign-in")) closeAll(event.detail.target);
   });
   document.addEventListener("htmx:afterSettle", () => {
     showNew();
@@ -135,13 +143,18 @@
   document.addEventListener("htmx:sendError", (event) => {
     if (event.detail.elt.id !== "live") say("No connection. Nothing was sent; what you typed is still here.");
   });
-  document.addEventListener("login-required", () => {
-    if (!$("#dialog > dialog[open]")) window.htmx.ajax("GET", `/accounts/login/?next=${encodeURIComponent(location.pathname + location.search)}`, "#dialog");
+  /* An ended session: one signs in over whatever is there, and what was asked for goes through. */
+  let asked = null;
+  document.addEventListener("login-required", (event) => {
+    if (event.target.matches("form, a, button")) asked = event.target;
+    if (!$("#sign-in > dialog")) window.htmx.ajax("GET", `/accounts/login/?next=${encodeURIComponent(location.pathname + location.search)}`, "#sign-in");
   });
   document.addEventListener("signed-in", (event) => {
     document.body.setAttribute("hx-headers", JSON.stringify({ "X-CSRFToken": event.detail.token }));
     for (const field of $$("[name=csrfmiddlewaretoken]")) field.value = event.detail.token;
-    for (const dialog of $$("#dialog > dialog[open]")) dialog.close();
+    closeAll($("#sign-in"));
+    if (asked?.isConnected) { if (asked.matches("form")) asked.requestSubmit(); else asked.click(); }
+    asked = null;
   });
 
   /* Ages go on counting while the page stays open. */
@@ -155,7 +168,7 @@
 
   /* Queue: cursor and selection live in the DOM, so a merge by id keeps both. */
   const rows = () => $$(".queue tbody tr[id]");
-  const cursor = () => $(".queue tr.is-cursor") || rows()[0];
+  const cursor = () => $(".queue tr.is-cursor");
   const moveTo = (row) => {
     if (!row) return;
     cursor()?.classList.remove("is-cursor");
@@ -184,7 +197,10 @@
     if (!event.target.matches("[data-filter-list]") || event.target.hasAttribute("hx-get")) return;
     const wanted = event.target.value.toLowerCase().split(/\s+/);
     const all = $$("[role=option]", document.getElementById(event.target.dataset.filterList));
-    for (const option of all) { option.hidden = !wanted.every((word) => option.textContent.toLowerCase().includes(word)); option.ariaSelected = "false"; }
+    for (const option of all) {
+      option.hidden = !("always" in option.dataset) && !wanted.every((word) => option.textContent.toLowerCase().includes(word));
+      option.ariaSelected = "false";
+    }
     const first = all.find((option) => !option.hidden);
     if (first) first.ariaSelected = "true";
   });
@@ -218,28 +234,56 @@
     else if (event.key === "?") open("keys");
     else if (event.key === ".") $(".newbar")?.click();
     else if (all.length && event.key === "j") moveTo(all[at + 1]);
-    else if (all.length && event.key === "k") moveTo(all[at - 1]);
-    else if (all.length && event.key === "x") $("input[type=checkbox]", cursor())?.click();
-    else if (all.length && event.key === "o") $(".t a", cursor()).click();
+    else if (all.length && event.key === "k") moveTo(all[Math.max(at - 1, 0)]);
+    else if (all.length && event.key === "x") $("input[type=checkbox]", cursor() || all[0])?.click();
+    else if (all.length && event.key === "o") $(".t a", cursor() || all[0]).click();
+    else if ((event.key === "j" || event.key === "k") && place) neighbour(event.key === "j" ? 1 : -1);
     else if (event.key === "Escape") { for (const box of $$(".queue :checked")) { box.checked = false; mark(box); } count(); }
     else if (VERBS[event.key]) verb(event, VERBS[event.key]);
   };
-  /* In the queue a verb is for the selection, and for the row under the cursor where nothing is selected. */
+  /* In the queue a verb is for the selection; where nothing is selected, for the row under the cursor, which it does
+     not select: the box is ticked only while the request is put together. */
   const verb = (event, name) => {
-    if ($(".queue") && !$(".queue tbody :checked")) $("input[type=checkbox]", cursor())?.click();
     const asked = $(`[data-verb=${name}]`);
     if (!asked) return;
     event.preventDefault();
+    const box = $(".queue") && !$(".queue tbody :checked") && $("input[type=checkbox]", cursor() || rows()[0]);
+    if (box) box.checked = true;
     if (asked.matches("textarea, input")) asked.focus(); else asked.click();
+    if (box) box.checked = false;
   };
+
+  /* The alert page knows its place in the queue that one came from: j and k go to its neighbours. */
+  const QUEUE = "queue";
+  const place = (() => {
+    const own = rows().map((row) => $(".t a", row).getAttribute("href"));
+    if (own.length) { sessionStorage.setItem(QUEUE, JSON.stringify(own)); return null; }
+    const known = JSON.parse(sessionStorage.getItem(QUEUE) || "[]"), at = known.indexOf(location.pathname);
+    return at < 0 ? null : { known, at };
+  })();
+  const neighbour = (by) => { const to = place.known[place.at + by]; if (to) location.assign(to); };
   document.addEventListener("keydown", (event) => {
     if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") { event.preventDefault(); open("palette"); return; }
+    if (event.key === "Escape") for (const drop of $$("details.drop[open]")) { drop.open = false; $("summary", drop).focus(); }
+    if (event.key === "ArrowDown" && event.target.matches("dialog [data-options], .verb [data-options]")) {
+      const option = $(`#${event.target.dataset.options} input`);
+      if (option) { event.preventDefault(); option.focus(); option.checked = true; }
+      return;
+    }
     if ((event.ctrlKey || event.metaKey) && event.key === "Enter") { event.target.form?.requestSubmit(); return; }
     if (event.target.matches("[data-filter-list]")) { list(event); return; }
     const typing = event.target.matches("input:not([type=checkbox]), textarea, select, [contenteditable]");
     if (!(event.ctrlKey || event.metaKey || event.altKey || typing || $("dialog[open]"))) letter(event);
   });
 
+  document.addEventListener("click", (event) => {
+    const step = event.target.closest(".wf a[hx-get]");
+    if (step) for (const link of $$(".wf a")) link.toggleAttribute("aria-current", link === step);
+  });
+  document.addEventListener("DOMContentLoaded", () => {
+    const shown = $("[data-place]");
+    if (shown && place) shown.textContent = `${place.at + 1} / ${place.known.length}`;
+  });
   document.addEventListener("DOMContentLoaded", () => { showNew(); count(); for (const note of $$("#messages > .note.good")) leave(note); });
   window.addEventListener("pageshow", (event) => { if (event.persisted) window.location.reload(); });
 })();

@@ -118,7 +118,7 @@ def test_service_accepts():
     assert (incident.severity, incident.assigned_to, incident.description) == (
         "critical",
         ada,
-        found.explanation,
+        found.why,
     )
     assert set(incident.alerts.all()) == set(alerts)
     assert actions(incident) == ["incident_created", "alert_linked", "alert_linked", "assigned"]

@@ -62,9 +62,9 @@ PAGES = {
     "metrics": line(get=A_READ),
     "alerts/": line(get=A_READ),
     "alerts/live/": line({"?rows": "$alert"}, {"?q": "$word"}, get=A_READ),
-    "alerts/bulk/claim/": line({"alert": ["$alert"]}, post=A_UPDATE),
+    "alerts/bulk/claim/": line({"alert": ["$alert"]}, get=A_UPDATE, post=A_UPDATE),
     "alerts/bulk/assign/": line(
-        {"alert": ["$alert"], "username": "$username"}, {"?alert": "$alert"}, get=A_UPDATE, post=A_UPDATE
+        {"alert": ["$alert"], "user": "$user"}, {"?alert": "$alert"}, get=A_UPDATE, post=A_UPDATE
     ),
     "alerts/bulk/resolve/": line(
         {"alert": ["$alert"], "determination": "benign"}, {"?alert": "$alert"}, get=A_UPDATE, post=A_UPDATE
@@ -76,7 +76,7 @@ PAGES = {
     "alerts/<uuid:pk>/live/": line(get=A_READ, pk="alert"),
     "alerts/<uuid:pk>/deliveries/": line(get=A_READ, pk="alert"),
     "alerts/<uuid:pk>/claim/": line(post=A_UPDATE, pk="alert"),
-    "alerts/<uuid:pk>/assign/": line({"username": "$username"}, get=A_UPDATE, post=A_UPDATE, pk="alert"),
+    "alerts/<uuid:pk>/assign/": line({"user": "$user"}, get=A_UPDATE, post=A_UPDATE, pk="alert"),
     "alerts/<uuid:pk>/resolve/": line({"determination": "benign"}, get=A_UPDATE, post=A_UPDATE, pk="alert"),
     "alerts/<uuid:pk>/reopen/": line({"reason": "x"}, get=A_UPDATE, post=A_UPDATE, pk="alert"),
     "alerts/<uuid:pk>/edit/": line(
@@ -85,6 +85,7 @@ PAGES = {
     "alerts/<uuid:pk>/comment/": line({"text": "x"}, get=A_UPDATE, post=A_UPDATE, pk="alert"),
     "alerts/<uuid:pk>/observables/": line({"text": "evil.example"}, get=O_MANAGE, post=O_MANAGE, pk="alert"),
     "incidents/": line(get=I_READ),
+    "incidents/go/": line({"?q": "$number"}, get=I_READ),
     "incidents/live/": line(get=I_READ),
     "incidents/suggestions/": line(get=A_READ),
     "incidents/new/": line(
