@@ -29,6 +29,8 @@ class Command(BaseCommand):
             with sys.stdin.buffer if o["file"] == "-" else open(o["file"], "rb") as file:
                 show = progress(self.stderr)
                 states = ingest_file(file, source=o["source"], partner=partner, progress=show)
-        except (OSError, Unavailable) as error:
+        except OSError as error:
+            raise CommandError(f"{o['file']} cannot be read: {error.strerror}") from None
+        except Unavailable as error:
             raise CommandError(f"{error}; send it again: alerts with an id are not stored twice") from None
         self.stdout.write(json.dumps(states) if o["json"] else summary(states))

@@ -5,7 +5,7 @@ import json
 import uuid
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from alerts.management.progress import progress, summary
 from alerts.replay import replay_all
@@ -31,4 +31,8 @@ class Command(BaseCommand):
             dry_run=o["dry_run"],
             progress=progress(self.stderr),
         )
+        if states.total() < len(set(o["ids"])):
+            raise CommandError(
+                f"Not all of these are in quarantine: {summary(states)} of {len(set(o['ids']))}"
+            )
         self.stdout.write(json.dumps(states) if o["json"] else summary(states))

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from playbooks_engine.services import rescue_runs
 
@@ -19,5 +19,10 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **o: Any) -> None:
+        if not settings.LEASE_SECONDS <= o["lease"] < float("inf"):  # NaN neither
+            raise CommandError(
+                f"--lease must be at least the workers' own, {settings.LEASE_SECONDS:g} seconds: "
+                "a worker that is silent for less may be well."
+            )
         count = rescue_runs(lease=o["lease"])
         self.stdout.write(json.dumps({"sequences": count}) if o["json"] else f"{count} sequences given back")

@@ -3,6 +3,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from opensoar.accounts.models import Partner
 from opensoar.accounts.services import issue_token, resolve_partner
 from opensoar.actors import Actor
 from opensoar.errors import ServiceError
@@ -20,6 +21,8 @@ class Command(BaseCommand):
 
     def handle(self, name: str, scope: list[str], partner: str | None, source: str, **o: Any) -> None:
         who = Actor.system("create_token")
+        if partner and not Partner.objects.filter(slug=partner).exists():
+            self.stderr.write(f"Nobody knew the partner {partner!r} before: it is made now.")
         try:
             bound = resolve_partner(partner, actor=who) if partner else None
             token, text = issue_token(actor=who, name=name, scopes=scope, partner=bound, source=source)
