@@ -95,7 +95,7 @@ class Desk:
         theme: str = "light",
     ) -> Page:
         """A browser of one's own, signed in (``None``: not); whatever goes wrong in it fails the test."""
-        state = self._signed_in(username) if username else None
+        state = self.signed_in(username) if username else None
         context = self.browser.new_context(
             base_url=self.url,
             java_script_enabled=js,
@@ -110,7 +110,8 @@ class Desk:
         self._open.append((context, problems))
         return context.new_page()
 
-    def _signed_in(self, username: str) -> Any:
+    def signed_in(self, username: str) -> Any:
+        """The cookies of somebody who signed in by the page; once for all tests."""
         if username not in self._cookies:
             context = self.browser.new_context(base_url=self.url)
             page = context.new_page()

@@ -203,5 +203,9 @@ def test_a_server_that_is_gone_is_said_and_nothing_is_lost(desk: Desk) -> None:
     page.context.set_offline(False)
     page.get_by_role("button", name="Comment").click()
     expect(page.locator("#entries")).to_contain_text("Written on a train")
-    for problem in ("ERR_INTERNET_DISCONNECTED", "console error: htmx:afterRequest", "console error: htmx:sendError"):
+    for problem in (
+        "ERR_INTERNET_DISCONNECTED",
+        "console error: htmx:afterRequest",
+        "console error: htmx:sendError",
+    ):
         desk.expect_problem(page, problem)

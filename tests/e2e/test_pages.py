@@ -7,8 +7,6 @@ Console errors, CSP reports, answers of 400 and above and requests to other host
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -17,63 +15,15 @@ from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.e2e.axe import faults
 from tests.e2e.desk import WIDE, Desk
+from tests.e2e.places import Places, find_places
 
 LOADING = ".htmx-request, .skel"
 DIALOG = "dialog[open]"
 
 
-@dataclass
-class Places:
-    """Where the demo's pages are: one of every kind and state."""
-
-    new: str
-    resolved: str
-    linked: str
-    incidents: dict[str, str]
-    runs: dict[str, str]
-    playbook: str
-
-    def pages(self) -> dict[str, str]:
-        """Every page, and the verbs as pages of their own."""
-        return {
-            "queue": "/alerts/?q=FIN-WS&status=open",
-            "queue, nothing found": "/alerts/?q=nothing-is-called-this",
-            "alert": self.linked,
-            "alert, new": self.new,
-            "alert, resolved": self.resolved,
-            "deliveries": f"{self.linked}deliveries/",
-            "incidents": "/incidents/",
-            **{f"incident, {status}": path for status, path in self.incidents.items()},
-            "playbooks": "/playbooks/",
-            "playbook": self.playbook,
-            "runs": "/runs/",
-            **{f"run, {state}": path for state, path in self.runs.items()},
-            "escalate": f"/incidents/new/?alert={self.new.split('/')[2]}",
-            "add observables": f"{self.new}observables/",
-            "link alert": f"{self.incidents['open']}link/",
-            "close": f"{self.incidents['open']}close/",
-            "change password": "/accounts/password/change/",
-        }
-
-
 @pytest.fixture(scope="module")
 def places(seats: Desk) -> Places:
-    def alert(query: str) -> str:
-        return f"/alerts/{seats.api(f'alerts?limit=1&{query}')['alerts'][0]['id']}/"
-
-    def by_state(rows: list[dict[str, Any]], name: str, place: Callable[[Any], str]) -> dict[str, str]:
-        return {row[name]: place(row) for row in reversed(rows)}  # the newest of each
-
-    return Places(
-        new=alert("status=new"),
-        resolved=alert("status=resolved"),
-        linked=alert("severity=critical"),
-        incidents=by_state(
-            seats.api("incidents?limit=50")["incidents"], "status", lambda row: f"/incidents/{row['number']}/"
-        ),
-        runs=by_state(seats.api("runs?limit=200")["runs"], "status", lambda row: f"/runs/{row['id']}/"),
-        playbook=f"/playbooks/{seats.api('playbooks')[0]['id']}/",
-    )
+    return find_places(seats)
 
 
 def judge(page: Page, name: str, within: str | None = None) -> list[str]:
