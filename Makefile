@@ -4,10 +4,10 @@
 SHELL := /bin/sh
 PYTHON_BIN := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help run test lint e2e bench bench-full lock clean base dev
+.PHONY: help run test lint e2e screenshots bench bench-full lock clean base dev
 
 help: ## Show what can be made
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 base:
 	@deploy/bootstrap.sh base
@@ -28,6 +28,9 @@ lint: dev ## Everything that is checked without running the product
 
 e2e: dev ## Only the browser tests
 	@exec $(PYTHON_BIN) -m pytest -m e2e tests/e2e
+
+screenshots: dev ## Photograph every page of the demo into docs/images
+	@exec $(PYTHON_BIN) -m tests.e2e.screenshots
 
 bench: dev ## The short benchmarks (under five minutes)
 	@exec $(PYTHON_BIN) -m benchmarks
