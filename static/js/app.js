@@ -5,7 +5,6 @@
   const $ = (selector, from = document) => from.querySelector(selector);
   const $$ = (selector, from = document) => [...from.querySelectorAll(selector)];
   const root = document.documentElement;
-  root.classList.add("js");
 
   /* Notes: say what happened, are read out politely, leave by themselves unless somebody is on them or they are bad. */
   const leave = (note) => setTimeout(() => {
