@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Prefetch, Q, QuerySet, prefetch_related_objects
+from django.db.models import Count, F, Prefetch, Q, QuerySet, Sum, prefetch_related_objects
 from django.utils import timezone
 
 from alerts.models import Alert, AlertObservable, Delivery, Observable
@@ -59,22 +59,30 @@ def news_since(queryset: QuerySet[Alert], since: str) -> News:
     return News(words.total(), words["critical"], words["high"])
 
 
-def rows_by_id(actor: Actor, ids: str | Iterable[str]) -> list[Alert]:
-    """The alerts of a page's rows (comma-separated ids, ``a-`` before each), as far as they may be seen."""
-    wanted = ids.split(",") if isinstance(ids, str) else ids
+def row_ids(texts: Iterable[str]) -> list[UUID]:
+    """The ids of a page's rows (``a-`` may stand before each); what is no id is passed over."""
     known: list[UUID] = []
-    for text in list(wanted)[:ROWS]:
+    for text in list(texts)[:ROWS]:
         try:
             known.append(UUID(text.removeprefix("a-")))
         except ValueError:
             continue
+    return known
+
+
+def rows_by_id(actor: Actor, ids: Iterable[str]) -> list[Alert]:
+    """The alerts of a page's rows, as far as they may be seen."""
+    known = row_ids(ids)
     return list(queue(actor).filter(pk__in=known)) if known else []
 
 
-def queue_state(rows: list[Alert], news: News) -> str:
+def queue_state(actor: Actor, ids: list[UUID], news: News) -> str:
     """What a page has seen of the queue: changes with any row it shows, and with every alert that comes."""
-    changed = sum(row.version + row.counter.duplicate_count + row.timeline_seq for row in rows)
-    return f"{len(rows)}.{changed}.{news.total}"
+    rows = Alert.objects.visible_to(actor).filter(pk__in=ids).order_by()
+    told = rows.aggregate(
+        n=Count("pk"), changed=Sum(F("version") + F("timeline_seq") + F("counter__duplicate_count"))
+    )
+    return f"{told['n']}.{told['changed']}.{news.total}"
 
 
 def alert_state(alert: Alert) -> str:

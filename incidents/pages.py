@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 from zlib import crc32
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, F, Q, QuerySet, Sum
 
 from alerts.models import SEVERITY_RANK, Alert, AlertEntry, AlertObservable, Observable
 from alerts.pages import with_sightings
@@ -48,10 +48,11 @@ def rows_state(rows: Iterable[Incident]) -> str:
     return f"{crc32(repr(state).encode()):x}"
 
 
-def incident_state(incident: Incident, alerts: Sequence[Alert]) -> str:
+def incident_state(actor: Actor, incident: Incident) -> str:
     """What a page has seen of one incident: its own entries, and those of its alerts."""
-    told = sum(alert.timeline_seq + alert.version for alert in alerts)
-    return f"{incident.version}.{incident.timeline_seq}.{len(alerts)}.{told}"
+    rows = Alert.objects.visible_to(actor).filter(incident_links__incident=incident).order_by()
+    told = rows.aggregate(n=Count("pk"), changed=Sum(F("version") + F("timeline_seq")))
+    return f"{incident.version}.{incident.timeline_seq}.{told['n']}.{told['changed']}"
 
 
 def owners(actor: Actor) -> list[User]:

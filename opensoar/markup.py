@@ -6,17 +6,22 @@ tell somebody else's server who is reading), links to http, https and mailto onl
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 
 import nh3
+from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from markdown_it import MarkdownIt
+
+from opensoar.text import visible
 
 TAGS = {
     "a", "blockquote", "br", "code", "del", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre",
     "s", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul",
 }  # fmt: skip
 SCHEMES = {"http", "https", "mailto"}
+MARKERS = "[]()*_`<>!~|"
+MAX_MARKERS = 1000
 
 
 @cache
@@ -43,6 +48,20 @@ def _absolute_only(tag: str, attribute: str, value: str) -> str | None:
     return value
 
 
-def render_markdown(text: str) -> SafeString:
-    """HTML of a comment. Whatever is in ``text``, the result holds only the tags above and carries no script."""
-    return mark_safe(_cleaner().clean(_parser().render(text)))  # noqa: S308  this is the one place
+@cache
+def _linkless() -> nh3.Cleaner:
+    return nh3.Cleaner(tags=TAGS - {"a"}, attributes={"ol": {"start"}}, link_rel=None)
+
+
+@lru_cache(maxsize=512)
+def render_markdown(text: str, *, links: bool = True) -> SafeString:
+    """HTML of a comment. Whatever is in ``text``, the result holds only the tags above and carries no script.
+
+    ``links=False`` for what a machine wrote: it may quote an attacker, whose link nobody should find under our words.
+    Text with more markers than anybody types is shown as it is, since the parser's time grows with their square.
+    """
+    text = visible(text)
+    if any(text.count(marker) > MAX_MARKERS for marker in MARKERS):
+        return format_html("<pre>{}</pre>", text)
+    html = _parser().render(text)
+    return mark_safe((_cleaner() if links else _linkless()).clean(html))  # noqa: S308  this is the one place

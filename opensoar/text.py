@@ -16,6 +16,17 @@ MAX_TEXT = 20_000  # characters of a comment, a note, a description
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
+# Direction marks and zero-width characters: they make "exe.fdp" out of what the machine runs as "pdf.exe".
+_HIDDEN = re.compile("[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
+
+
+def visible(text: str) -> str:
+    """``text`` as it is shown: characters that hide or turn others are named instead, ``⟨U+202E⟩``."""
+    if text.isascii():
+        return text
+    return _HIDDEN.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", text)
+
+
 def clean(text: str) -> str:
     """``text`` with what PostgreSQL cannot store replaced by U+FFFD."""
     return _UNSTORABLE.sub(REPLACEMENT, text)

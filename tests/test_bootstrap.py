@@ -121,7 +121,9 @@ def test_every_setting_is_documented_and_every_documented_one_exists() -> None:
     for app in ("opensoar", "alerts", "incidents", "playbooks_engine"):
         for path in (BASE_DIR / app).rglob("*.py"):
             read |= set(
-                re.findall(r'env_(?:str|bool|int|float|list|secret)\(\s*"([A-Z_]+)"', path.read_text())
+                re.findall(
+                    r'env_(?:str|bool|int|float|list|secret|networks)\(\s*"([A-Z_]+)"', path.read_text()
+                )
             )
     text = (BASE_DIR / "docs" / "operations.md").read_text()
     table = text.split("## Environment")[1].split("\n## ")[0]

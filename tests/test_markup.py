@@ -73,3 +73,17 @@ def test_the_longest_comment_takes_no_time(unit):
     started = time.perf_counter()
     render_markdown(text)
     assert time.perf_counter() - started < 2
+
+
+def test_more_markers_than_anybody_types_are_shown_as_they_are():
+    html = render_markdown("[" * 20_000)
+    assert html == "<pre>" + "[" * 20_000 + "</pre>"
+
+
+def test_what_a_machine_wrote_has_no_links():
+    html = render_markdown("Host [RESET](http://evil.example/) and **bold**", links=False)
+    assert html.strip() == "<p>Host RESET and <strong>bold</strong></p>"
+
+
+def test_characters_that_turn_others_are_named():
+    assert "inv⟨U+202E⟩fdp.exe" in render_markdown("inv\u202efdp.exe")

@@ -41,6 +41,8 @@ def _on_many(
             raise Invalid(_("Choose at least one alert."))
         values = {name: read(data) for name, read in arguments.items()}
         result = bulk(actor=request.actor, alert_ids=ids, action=action, **values)
+        if result["errors"] and not result["updated"]:
+            raise Invalid(" ".join(result["errors"][:5]))
         for error in result["errors"][:5]:
             messages.warning(request, error)
 

@@ -37,7 +37,7 @@ def alert_list(request: AuthenticatedRequest) -> HttpResponse:
         "filter": chosen,
         "chips": chips(chosen.form, chosen.data),
         "page": page,
-        "seen": pages.queue_state(page.items, pages.News()),
+        "seen": pages.queue_state(request.actor, [alert.pk for alert in page.items], pages.News()),
         # An id is given shortly before its row can be seen.
         "since": first_id_at(timezone.now() - timedelta(seconds=2)),
         "partners": pages.partners(request.actor),
@@ -50,11 +50,13 @@ def alert_list(request: AuthenticatedRequest) -> HttpResponse:
 @require_capability(READ)
 def queue_live(request: AuthenticatedRequest) -> HttpResponse:
     """What became of the rows that a page shows, and how many alerts came after it was made."""
-    rows = pages.rows_by_id(request.actor, request.GET.get("rows", ""))
-    others = _filter(request).qs.exclude(pk__in=[row.pk for row in rows])
+    ids = request.GET.get("rows", "").split(",")
+    known = pages.row_ids(ids)
+    others = _filter(request).qs.exclude(pk__in=known)
     news = pages.news_since(others, request.GET.get("since", ""))
 
     def changed() -> HttpResponse:
+        rows = pages.rows_by_id(request.actor, ids)
         pages.add_incidents(request.actor, rows)
         query = request.GET.copy()
         for name in ("rows", "since", "page"):
@@ -62,7 +64,7 @@ def queue_live(request: AuthenticatedRequest) -> HttpResponse:
         context = {"oob": True, "rows": rows, "news": news, "query": query.urlencode()}
         return render(request, "alerts/list.html#live", context)
 
-    return poll(request, pages.queue_state(rows, news), changed)
+    return poll(request, pages.queue_state(request.actor, known, news), changed)
 
 
 def _filter(request: AuthenticatedRequest) -> AlertFilter:

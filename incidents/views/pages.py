@@ -100,7 +100,7 @@ def detail(request: AuthenticatedRequest, number: int) -> HttpResponse:
 def live(request: AuthenticatedRequest, number: int) -> HttpResponse:
     """The panels of the incident page, if anything happened since it was made."""
     incident = get_incident_for(request.actor, number, READ)
-    seen = pages.incident_state(incident, pages.linked_alerts(request.actor, incident))
+    seen = pages.incident_state(request.actor, incident)
     return poll(request, seen, lambda: fresh(request, incident))
 
 
@@ -123,7 +123,7 @@ def panels(request: AuthenticatedRequest, incident: Incident) -> dict[str, Any]:
     waiting = [note for note in handoffs if not hasattr(note, "acknowledgement")]
     return {
         "incident": incident,
-        "seen": pages.incident_state(incident, alerts),
+        "seen": pages.incident_state(actor, incident),
         "steps": _steps(incident),
         "story": pages.story(incident, alerts),
         "alerts": alerts,

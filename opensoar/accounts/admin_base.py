@@ -44,6 +44,12 @@ class Scoped(admin.ModelAdmin):  # type: ignore[type-arg]
         """Whether ``actor`` may write ``obj``, which they see."""
         return actor.sees_partner(obj.partner_id) if hasattr(obj, "partner_id") else True
 
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Secrets cannot be guessed letter by letter through the address of a list."""
+        if {"password", "digest", "secrets"} & set(lookup.split("__")):
+            return False
+        return super().lookup_allowed(lookup, value, request)
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return self.seen(super().get_queryset(request), actor_of(request))
 

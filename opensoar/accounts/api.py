@@ -23,7 +23,7 @@ from opensoar.api.base import ApiView, Detail, query_parameters
 from opensoar.api.fields import Flag, StrictSerializer, Text
 from opensoar.api.pagination import PAGE_PARAMETERS, envelope, paginate, whole_number
 from opensoar.client_ip import client_ip
-from opensoar.errors import Invalid, NotAllowed
+from opensoar.errors import Invalid, NotAllowed, NotAuthenticated
 
 
 class AnalystSerializer(serializers.ModelSerializer[User]):
@@ -267,9 +267,15 @@ class ChangePasswordView(PersonView):
     def post(self, request: Request) -> Response:
         """Change my password. Every session of mine ends."""
         body = self.body(ChangePasswordIn)
-        services.change_password(
-            actor=self.actor, user=self.person, current=body["current_password"], new=body["new_password"]
-        )
+        name, ip = self.person.username, _address(request)
+        services.reserve_attempt(name, ip)  # a stolen session must not try passwords at will
+        try:
+            services.change_password(
+                actor=self.actor, user=self.person, current=body["current_password"], new=body["new_password"]
+            )
+        except NotAuthenticated:
+            services.login_failed(name, ip)
+            raise
         return Response({"detail": _("Password updated")})
 
 

@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.db import OperationalError
 from django.http import HttpResponse
 from django.middleware.csrf import get_token
+from django.middleware.gzip import GZipMiddleware
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.cache import patch_vary_headers
@@ -31,6 +32,30 @@ class HtmxVaryMiddleware:
         response = self.get_response(request)
         patch_vary_headers(response, ["HX-Request"])
         return response
+
+
+class PrivateMiddleware:
+    """Nothing that was made for one person is kept by a browser or a proxy, unless its view says so."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+
+class GZipPagesMiddleware(GZipMiddleware):
+    """Pages and fragments are compressed; answers of the API keep their strong ETag.
+
+    Django masks the CSRF token anew for every page and pads the stream, so its length tells nothing of it (BREACH).
+    """
+
+    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:  # type: ignore[override]
+        if not response.headers.get("Content-Type", "").startswith("text/html"):
+            return response
+        return super().process_response(request, response)  # type: ignore[return-value]
 
 
 class HtmxLoginMiddleware:

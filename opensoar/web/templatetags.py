@@ -21,6 +21,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from opensoar.markup import render_markdown
+from opensoar.text import visible
 
 register = template.Library()
 
@@ -136,6 +137,7 @@ def ent(kind: str, value: str | None) -> SafeString | str:
     """A value that a machine wrote (host, user, address), with the symbol of its type; nothing for none."""
     if not value:
         return ""
+    value = visible(value)
     symbol = icon(OBSERVABLE_ICONS.get(kind, "fingerprint"), "i-s")
     return format_html(
         '<span class="obs">{}<span class="vh">{} </span><span class="mono" title="{}: {}">{}</span></span>',
@@ -212,9 +214,15 @@ def exact(value: datetime | None) -> str:
 
 
 @register.filter
-def markdown(value: str | None) -> SafeString | str:
-    """People's text as safe HTML (``opensoar.markup`` is the only place that makes any)."""
-    return render_markdown(value) if value else ""
+def markdown(value: str | None, actor_kind: str = "analyst") -> SafeString | str:
+    """Text as safe HTML (``opensoar.markup`` is the only place that makes any); links only where a person wrote it."""
+    return render_markdown(value, links=actor_kind == "analyst") if value else ""
+
+
+@register.filter
+def seen(value: str | None) -> str:
+    """What came from outside, with characters named that would hide or turn others; an em dash for nothing."""
+    return visible(value) if value else "—"
 
 
 @register.filter

@@ -101,3 +101,40 @@ def test_service_of_forty_guesses_at_once_ten_are_looked_at(fresh_database):
     outcomes = [o for _ in range(4) for o in at_once([lambda: services.login("ada", "wrong", IP)] * 10)]
     assert sum(isinstance(outcome, NotAuthenticated) for outcome in outcomes) == 10
     assert sum(isinstance(outcome, TooMany) for outcome in outcomes) == 30
+
+
+@pytest.mark.django_db
+def test_pages_that_nobody_configured_are_not_there(client):
+    for path in ("password/reset/", "email/", "confirm-email/x/"):
+        assert client.post(f"/accounts/{path}", {"email": "a@b.example"}).status_code == 404
+
+
+@pytest.mark.django_db
+def test_the_current_password_is_not_guessed_at_will(client):
+    user = make_user("ada")
+    client.force_login(user)
+    body = {"current_password": "wrong", "new_password": "another long password"}
+    answers = [
+        client.post("/api/v1/auth/change-password", body, content_type="application/json").status_code
+        for _ in range(11)
+    ]
+    assert answers == [401] * 10 + [429]
+
+
+@pytest.mark.django_db
+def test_what_is_made_for_one_person_is_kept_by_nobody(client):
+    client.force_login(make_user("ada", role="admin"))
+    page = client.get("/alerts/", headers={"Accept-Encoding": "gzip"})
+    assert (page.headers["Cache-Control"], page.headers["Content-Encoding"]) == ("no-store", "gzip")
+    shown = client.get("/api/v1/alerts", headers={"Accept-Encoding": "gzip"})
+    assert (shown.headers["Cache-Control"], "Content-Encoding" in shown.headers) == ("no-store", False)
+
+
+@pytest.mark.django_db
+def test_the_admin_answers_no_question_about_secrets(client):
+    client.force_login(make_user("root", role="admin"))
+    assert client.get("/admin/accounts/user/?username__startswith=r").status_code == 200
+    for question in ("user/?password__startswith=a", "apitoken/?digest__startswith=a"):
+        assert client.get(f"/admin/accounts/{question}").status_code in {302, 400}
+    answer = client.get("/admin/password_change/")
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/accounts/password/change/")

@@ -51,7 +51,7 @@ def test_the_queue_lists_open_alerts_gravest_first_in_few_queries(
 ) -> None:
     for severity in ("low", "critical", "medium"):
         make_alert(title=f"Alert {severity}", severity=severity)
-    with django_assert_max_num_queries(8):
+    with django_assert_max_num_queries(9):
         text = client.get(reverse("alerts:list")).content.decode()
     assert text.index("Alert critical") < text.index("Alert medium") < text.index("Alert low")
 

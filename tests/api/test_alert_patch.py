@@ -35,6 +35,7 @@ pytestmark = pytest.mark.django_db
     ],
 )
 def test_each_field_once(body: dict[str, Any], recorded: list[str]) -> None:
+    make_partner("acme")
     alert = make_alert()
     client, url = client_of(make_user()), f"{V1}alerts/{alert.pk}"
     answer = client.patch(url, body)
@@ -152,6 +153,7 @@ def test_a_move_takes_the_observables_along_and_is_refused_out_of_an_incident() 
     alert = make_alert()
     add_observables(actor=SYSTEM, alert=alert, values=[("ip", "9.9.9.9")])
     client, url = client_of(make_user()), f"{V1}alerts/{alert.pk}"
+    make_partner("acme")
     client.patch(url, {"partner": "acme"})
     [moved] = client.get(url + "/observables").json()["observables"]
     assert (moved["value"], moved["partner"]) == ("9.9.9.9", "acme")

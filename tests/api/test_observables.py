@@ -53,7 +53,11 @@ def test_on_both_or_on_neither() -> None:
 
 def test_a_partner_of_its_own() -> None:
     client = client_of(make_user())
+    make_partner("acme")
     assert client.post(URL, IP | {"partner": "acme"}).json()["partner"] == "acme"
+    assert (
+        client.post(URL, IP | {"partner": "acmee"}).json()["field"] == "partner"
+    )  # a typo is no new customer
     body = IP | {"partner": "acme", "alert_id": str(make_alert().pk)}
     assert client.post(URL, body).json()["field"] == "partner"
     mine = make_partner("mine")

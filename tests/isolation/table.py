@@ -320,18 +320,13 @@ API = {
 ACCOUNTS = {
     path: line(get=need, post=need)
     for need, paths in {
-        OPEN: (
-            "login/", "inactive/", "signup/", "confirm-email/", "password/reset/", "password/reset/done/",
-            "password/reset/key/done/", "login/code/confirm/", "logout/",
-        ),
-        SIGNED_IN: ("reauthenticate/", "email/", "password/change/", "password/set/"),
+        OPEN: ("login/", "inactive/", "signup/", "logout/"),
+        SIGNED_IN: ("reauthenticate/", "password/change/"),
     }.items()
     for path in paths
 }  # fmt: skip
 # Addresses written as regular expressions, each with one that it matches.
 WRITTEN_OUT = {
-    r"accounts/^confirm-email/(?P<key>[-:\w]+)/$": "accounts/confirm-email/wrong/",
-    r"accounts/^password/reset/key/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>.+)/$": "accounts/password/reset/key/1-wrong/",
     r"admin/^(?P<app_label>accounts|alerts|playbooks_engine)/$": "admin/accounts/",
     r"admin/(?P<url>.*)$": "admin/nothing/here/",
 }

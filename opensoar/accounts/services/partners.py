@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
@@ -64,6 +65,9 @@ def resolve_partner(partner: Partner | str | None, *, actor: Actor) -> Partner:
 
 def _named(name: str, *, actor: Actor) -> Partner | None:
     if actor.partner_ids is None:
-        return get_or_create_partner(name, actor=actor)
+        if actor.kind != "analyst" or actor.can("settings:manage"):
+            return get_or_create_partner(name, actor=actor)
+        # A person who mistypes a name does not mean a new customer.
+        return Partner.objects.filter(Q(slug=partner_slug(name)) | Q(name__iexact=name.strip())).first()
     # Who is bound to partners cannot make new ones: the row would vanish from their own sight.
     return Partner.objects.filter(pk__in=actor.partner_ids, slug=partner_slug(name)).first()
