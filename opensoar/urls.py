@@ -8,7 +8,9 @@ from django.views.generic import RedirectView
 # The admin's own sign-in form would know nothing of the lock-out; everybody comes in by one door.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 # Nor would its password form end the person's other sessions and leave an audit entry.
-admin.site.password_change = RedirectView.as_view(pattern_name="account_change_password")  # type: ignore[method-assign]
+admin.site.password_change = RedirectView.as_view(  # type: ignore[method-assign, assignment]
+    pattern_name="account_change_password"
+)
 
 handler400 = "opensoar.web.errors.bad_request"
 handler403 = "opensoar.web.errors.permission_denied"
