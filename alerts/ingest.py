@@ -337,8 +337,10 @@ def _finish(
                 started,
             )  # fmt: skip
         else:
+            # Of an alert that was moved to another partner since, its first sender hears only what it sent.
+            told = one if one.partner_id == item.partner_id else alert
             item.outcome = Outcome(
-                _state(item, "duplicate"), item.reason, one.id, one.correlation_id, one.title, one.severity
+                _state(item, "duplicate"), item.reason, one.id, one.correlation_id, told.title, told.severity
             )
 
 

@@ -190,8 +190,11 @@ def test_a_repeat_of_a_resolved_alert_leaves_it_resolved() -> None:
 @pytest.mark.django_db
 def test_a_repeat_of_an_alert_that_was_moved_to_another_partner() -> None:
     store([incoming({"id": 1, "title": "t"})])
-    update_alert(actor=SYSTEM, alert=Alert.objects.get(), partner=make_partner("acme"))
-    assert states(incoming({"id": 1, "title": "t", "src_ip": "8.8.8.8"})) == ["duplicate"]
+    update_alert(actor=SYSTEM, alert=Alert.objects.get(), partner=make_partner("acme"), severity="critical")
+    again = incoming({"id": 1, "title": "t", "src_ip": "8.8.8.8", "severity": "low"})
+    assert states(again) == ["duplicate"]
+    assert again.outcome is not None
+    assert again.outcome.severity == "low"  # what acme makes of it is not the first sender's to know
     assert not Alert.objects.get().observables.exists()
 
 
