@@ -6,7 +6,7 @@ import ipaddress
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django_filters import (
     BaseInFilter,
@@ -19,7 +19,7 @@ from django_filters import (
     UUIDFilter,
 )
 
-from alerts.filters import mentioning
+from alerts.filters import alert_words, mentioning
 from alerts.models import Alert, Delivery, Observable, ObservableEnrichment, Severity
 from alerts.services.observables import value_hash
 from opensoar.accounts.models import Partner
@@ -95,10 +95,7 @@ class ApiAlertFilter(FilterSet):
 
     def by_words(self, queryset: QuerySet[Alert], name: str, value: str) -> QuerySet[Alert]:
         """Words as on the page."""
-        words = Q(pk__in=mentioning(value))
-        for field in ("title", "rule_name", "hostname", "username"):
-            words |= Q(**{f"{field}__icontains": value})
-        return queryset.filter(words)
+        return queryset.filter(alert_words(value))
 
     def by_observable(self, queryset: QuerySet[Alert], name: str, value: str) -> QuerySet[Alert]:
         """What mentions it."""

@@ -17,6 +17,14 @@ from opensoar.web.forms import styled
 OPEN = "open"
 
 
+def alert_words(value: str) -> Q:
+    """Alerts that a search finds: part of title, rule, host or user, or an observable's exact value."""
+    words = Q(pk__in=mentioning(value))
+    for field in ("title", "rule_name", "hostname", "username"):
+        words |= Q(**{f"{field}__icontains": value})
+    return words
+
+
 class AlertFilter(FilterSet):
     """Status (open where nothing is said), severities, determination, source, owner, partner and words."""
 
@@ -72,12 +80,8 @@ class AlertFilter(FilterSet):
         return queryset.filter(assigned_to=self.request.user)
 
     def by_words(self, queryset: QuerySet[Alert], name: str, value: str) -> QuerySet[Alert]:
-        """Title, rule, host, user, an address, or an observable's exact value."""
-        fields = ("title", "rule_name", "hostname", "username")
-        words = Q(pk__in=mentioning(value))
-        for field in fields:
-            words |= Q(**{f"{field}__icontains": value})
-        return queryset.filter(words)
+        """Title, rule, host, user, or an observable's exact value."""
+        return queryset.filter(alert_words(value))
 
 
 def mentioning(value: str) -> QuerySet[AlertObservable, Any]:

@@ -12,6 +12,7 @@ from zlib import crc32
 
 from django.db.models import Count, F, Q, QuerySet, Sum
 
+from alerts.filters import alert_words
 from alerts.models import SEVERITY_RANK, Alert, AlertEntry, AlertObservable, Observable
 from alerts.pages import with_sightings
 from incidents.models import Handoff, Incident, IncidentAlert, IncidentEntry
@@ -90,12 +91,10 @@ def alerts_to_link(actor: Actor, incident: Incident, words: str) -> list[Alert]:
 
 
 def _alert_words(words: str) -> Q:
-    found = Q(title__icontains=words) | Q(hostname__icontains=words) | Q(username__icontains=words)
-    found |= Q(rule_name__icontains=words) | Q(observables__value=words)
     try:
-        return found | Q(pk=UUID(words))
+        return Q(pk=UUID(words))
     except ValueError:
-        return found
+        return alert_words(words)
 
 
 def incidents_to_link(

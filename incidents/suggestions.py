@@ -150,11 +150,6 @@ def suggestions(actor: Actor, *, limit: int = SHOWN_SUGGESTIONS) -> list[Suggest
     return found
 
 
-def suggestion_named(actor: Actor, suggestion_id: str) -> Suggestion:
-    """The suggestion of that id as it is now, without its alerts. Raises :class:`NotFound`."""
-    return _one(actor, suggestion_id)
-
-
 @transaction.atomic
 def accept_suggestion(
     *,
@@ -170,7 +165,7 @@ def accept_suggestion(
     """
     if incident is not None:
         incident = lock_incident(actor, incident)
-    suggestion = _one(actor, suggestion_id)
+    suggestion = suggestion_named(actor, suggestion_id)
     locked = lock_alerts(actor, suggestion.alert_ids)
     free = set(_candidates(actor).filter(pk__in=suggestion.alert_ids).values_list("pk", flat=True))
     alerts = [alert for alert in locked if alert.pk in free]
@@ -195,7 +190,7 @@ def dismiss_suggestion(*, actor: Actor, suggestion_id: str, reason: str = "") ->
 
     The same alerts may share more than this entity, and only the strongest was shown: the answer is the same for all.
     """
-    suggestion, reason = _one(actor, suggestion_id), limited_text(reason, field="reason")
+    suggestion, reason = suggestion_named(actor, suggestion_id), limited_text(reason, field="reason")
     twins = [
         s for s in _groups(actor) if s.id != suggestion.id and set(s.alert_ids) == set(suggestion.alert_ids)
     ]
@@ -222,7 +217,8 @@ def _candidates(actor: Actor) -> AlertQuerySet:
     return recent.filter(~linked)
 
 
-def _one(actor: Actor, suggestion_id: str) -> Suggestion:
+def suggestion_named(actor: Actor, suggestion_id: str) -> Suggestion:
+    """The suggestion of that id as it is now, without its alerts. Raises :class:`NotFound`."""
     found = _groups(actor, suggestion_id)
     if not found:
         raise NotFound(_("Suggestion not found"))

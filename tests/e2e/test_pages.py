@@ -17,6 +17,9 @@ from tests.e2e.axe import faults
 from tests.e2e.desk import WIDE, Desk
 from tests.e2e.places import Places, find_places
 
+# axe looks at each page several times over, and a busy machine takes its time.
+pytestmark = pytest.mark.timeout(300)
+
 LOADING = ".htmx-request, .skel"
 DIALOG = "dialog[open]"
 

@@ -7,11 +7,11 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
-from alerts.services import comment_alert
+from alerts.services import add_observables, comment_alert
 from incidents.models import Incident
 from opensoar.actors import Actor
 from opensoar.ids import uuid7
-from tests.factories import entries, make_alert, make_incident, make_partner, make_user
+from tests.factories import SYSTEM, entries, make_alert, make_incident, make_partner, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -175,3 +175,12 @@ def test_verbs_refuse_viewers(client: Client) -> None:
         assert client.get(url).status_code == (405 if name == "move" else 403)
         assert client.post(url).status_code == 403
     assert client.get(reverse("incidents:detail", args=[incident.number])).status_code == 200
+
+
+def test_an_alert_is_found_to_link_once_however_much_it_mentions(client: Client) -> None:
+    client.force_login(make_user("ada"))
+    incident, alert = make_incident(), make_alert(title="Beacon", hostname="ws-1")
+    add_observables(actor=SYSTEM, alert=alert, values=[("ip", f"9.9.9.{n}") for n in range(3)])
+    url = reverse("incidents:link", args=[incident.number])
+    for words in ("beacon", "ws-1", "9.9.9.1", str(alert.pk)):
+        assert client.get(url, {"q": words}).context["found"] == [alert], words
