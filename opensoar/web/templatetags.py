@@ -195,13 +195,15 @@ def _short(passed: timedelta) -> str:
 
 @register.filter
 def duration(milliseconds: int | None) -> str:
-    """Milliseconds as people read them: ``840 ms``, ``2.4 s``, ``3 min 12 s``."""
+    """Milliseconds as people read them: ``840 ms``, ``2.4 s``, ``3 min 12 s``, ``27 min``."""
     if milliseconds is None:
         return ""
     if milliseconds < 1000:
         return f"{milliseconds} ms"
     seconds = milliseconds / 1000
-    return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)} min {int(seconds % 60)} s"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{int(seconds // 60)} min" + (f" {int(seconds % 60)} s" if seconds < 600 else "")
 
 
 @register.filter
