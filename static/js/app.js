@@ -75,7 +75,7 @@
     const seen = event.detail.xhr?.getResponseHeader("X-Seen"), live = $("#live");
     if (seen && live) { live.dataset.seen = seen; window.htmx.trigger(document.body, "news"); }
     // A refusal (422) counts as successful to htmx: what was typed stays until it was taken.
-    if (event.detail.xhr?.status < 300 && event.detail.elt.matches("form[data-reset]")) event.detail.elt.reset();
+    if (event.detail.successful && event.detail.xhr.status < 300 && event.detail.elt.matches("form[data-reset]")) event.detail.elt.reset();
   });
 
   /* Lists are merged by id, so that rows that stay keep focus, selection and place; the browser's scroll anchoring does
