@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Count, F, Prefetch, Q, QuerySet, Sum, prefetch_related_objects
+from django.db.models import Prefetch, Q, QuerySet, prefetch_related_objects
 from django.utils import timezone
 
 from alerts.models import Alert, AlertObservable, Delivery, Observable
@@ -18,6 +18,7 @@ from alerts.querysets import AlertQuerySet
 from opensoar.accounts.models import Partner, User
 from opensoar.actors import Actor
 from opensoar.ids import first_id_at
+from opensoar.web.live import Watch, watch
 
 SHOWN = 100
 SHOWN_RELATED = 6
@@ -49,13 +50,18 @@ class News:
     high: int = 0
 
 
-def news_since(queryset: QuerySet[Alert], since: str) -> News:
-    """How many alerts of ``queryset`` are newer than the id ``since``; none where that is no id."""
+def newer_than(queryset: QuerySet[Alert], since: str) -> QuerySet[Alert, Any]:
+    """The severities of what in ``queryset`` is newer than the id ``since``; none where that is no id."""
     try:
         newer = queryset.filter(pk__gt=UUID(since))
     except ValueError:
-        return News()
-    words = Counter(newer.order_by().values_list("severity", flat=True)[:SIGHTINGS])
+        newer = queryset.none()
+    return newer.order_by().values_list("severity", flat=True)[:SIGHTINGS]
+
+
+def news_of(severities: Iterable[str]) -> News:
+    """How many there are of each."""
+    words = Counter(severities)
     return News(words.total(), words["critical"], words["high"])
 
 
@@ -76,18 +82,14 @@ def rows_by_id(actor: Actor, ids: Iterable[str]) -> list[Alert]:
     return list(queue(actor).filter(pk__in=known)) if known else []
 
 
-def queue_state(actor: Actor, ids: list[UUID], news: News) -> str:
-    """What a page has seen of the queue: changes with any row it shows, and with every alert that comes."""
+# Of an alert: one of these changes whenever anything of it does.
+WATCHED = ("pk", "version", "timeline_seq", "counter__duplicate_count")
+
+
+def watch_alerts(actor: Actor, ids: Iterable[UUID], *more: QuerySet[Any, Any]) -> Watch:
+    """What a page has seen of these alerts (and of ``more``): changes with each of them, and with every repeat."""
     rows = Alert.objects.visible_to(actor).filter(pk__in=ids).order_by()
-    told = rows.aggregate(
-        n=Count("pk"), changed=Sum(F("version") + F("timeline_seq") + F("counter__duplicate_count"))
-    )
-    return f"{told['n']}.{told['changed']}.{news.total}"
-
-
-def alert_state(alert: Alert) -> str:
-    """What a page has seen of one alert."""
-    return f"{alert.version}.{alert.timeline_seq}.{alert.counter.duplicate_count}"
+    return watch(rows.values_list(*WATCHED), *more)
 
 
 def partners(actor: Actor) -> list[Partner]:

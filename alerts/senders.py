@@ -14,7 +14,6 @@ from typing import Any
 from urllib.parse import parse_qsl
 from uuid import UUID
 
-from django.db import connection
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -22,6 +21,7 @@ from opensoar.accounts.models import DEFAULT_PARTNER_ID, ApiToken, Partner
 from opensoar.accounts.services import get_or_create_partner
 from opensoar.accounts.services.tokens import token_digest
 from opensoar.actors import Actor
+from opensoar.pool import release_connection
 
 _REFRESH_AFTER = 0.5  # seconds: one request reads the token anew while others go on with what is known
 _DEAD_AFTER = 0.9  # seconds: nobody goes on with older knowledge
@@ -187,9 +187,3 @@ def forget() -> None:
     """Forget every token and partner: what changes them in this process need not wait."""
     _tokens.clear()
     _partners.clear()
-
-
-def release_connection() -> None:
-    """Give the thread's connection back to the pool; a request waits for its commit without one."""
-    if not connection.in_atomic_block:
-        connection.close()

@@ -34,7 +34,8 @@ from alerts.payloads import (
     decompress_gzip,
     parse_item,
 )
-from alerts.senders import Refused, authenticate, release_connection
+from alerts.senders import Refused, authenticate
+from opensoar.pool import release_connection
 
 log = logging.getLogger(__name__)
 

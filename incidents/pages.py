@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
-from zlib import crc32
 
-from django.db.models import Count, F, Q, QuerySet, Sum
+from django.db.models import Count, Q, QuerySet
 
 from alerts.filters import alert_words
 from alerts.models import SEVERITY_RANK, Alert, AlertEntry, AlertObservable, Observable
@@ -20,6 +19,7 @@ from incidents.querysets import IncidentQuerySet
 from opensoar.accounts.models import User
 from opensoar.actors import Actor
 from opensoar.timeline import Shown, first_entries, fold, kinds
+from opensoar.web.live import Watch, watch
 from opensoar.web.timeline import without_begun
 
 SHOWN_ENTRIES = 100  # the newest, until all are asked for
@@ -43,17 +43,15 @@ def open_count(actor: Actor) -> int:
     return Incident.objects.visible_to(actor).open().order_by()[:10_000].count()
 
 
-def rows_state(rows: Iterable[Incident]) -> str:
-    """What a page has seen of the list."""
-    state = [(row.number, row.version, row.timeline_seq) for row in rows]
-    return f"{crc32(repr(state).encode()):x}"
+# Of an incident: one of these changes whenever anything of it does.
+WATCHED = ("number", "version", "timeline_seq")
 
 
-def incident_state(actor: Actor, incident: Incident) -> str:
+def watch_incident(actor: Actor, number: int) -> Watch:
     """What a page has seen of one incident: its own entries, and those of its alerts."""
-    rows = Alert.objects.visible_to(actor).filter(incident_links__incident=incident).order_by()
-    told = rows.aggregate(n=Count("pk"), changed=Sum(F("version") + F("timeline_seq")))
-    return f"{incident.version}.{incident.timeline_seq}.{told['n']}.{told['changed']}"
+    own = Incident.objects.visible_to(actor).filter(number=number).order_by()
+    alerts = Alert.objects.visible_to(actor).filter(incident_links__incident__number=number).order_by()
+    return watch(own.values_list(*WATCHED), alerts.values_list("pk", "version", "timeline_seq"))
 
 
 def owners(actor: Actor) -> list[User]:

@@ -19,6 +19,7 @@ gc.disable()
 django_application = get_wsgi_application()
 
 from alerts import webhooks  # noqa: E402  needs the apps that the line above loads
+from opensoar.web import live  # noqa: E402
 
 _ = get_resolver().url_patterns  # now, not when the first requests wait for it
 gc.freeze()
@@ -26,7 +27,11 @@ gc.enable()
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """Webhooks by the short way, everything else by Django's: its middleware would cost ingest a quarter of its rate."""
-    if environ["PATH_INFO"].startswith(webhooks.PREFIX):
+    """Webhooks and polls by the short way, everything else by Django's: its middleware would cost ingest a quarter of
+    its rate, and a poll most of its time."""
+    path = environ["PATH_INFO"]
+    if path.startswith(webhooks.PREFIX):
         return webhooks.application(environ, start_response)
+    if path.endswith(live.SUFFIX):
+        return live.application(environ, start_response, django_application)
     return django_application(environ, start_response)

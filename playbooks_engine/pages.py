@@ -18,6 +18,7 @@ from django.utils import timezone
 from alerts.models import Alert
 from incidents.models import Incident
 from opensoar.actors import Actor
+from opensoar.web.live import Watch, watch
 from playbooks_engine.models import (
     ActionAttempt,
     ActionResult,
@@ -295,7 +296,8 @@ def sequence_of(run: PlaybookRun) -> list[PlaybookRun]:
     return siblings if len(siblings) > 1 else []
 
 
-def run_state(run: PlaybookRun, shown: Iterable[Step]) -> str:
-    """What a page has seen of one run."""
-    told: list[Any] = [(step.call.state, step.call.attempts) for step in shown]
-    return f"{run.state}.{len(told)}.{sum(len(state) + attempts for state, attempts in told)}"
+def watch_run(actor: Actor, pk: UUID) -> Watch:
+    """What a page has seen of one run: its state, and that of every call."""
+    runs = PlaybookRun.objects.visible_to(actor).filter(pk=pk).order_by()
+    calls = ActionResult.objects.filter(run__in=runs).order_by()
+    return watch(runs.values_list("state"), calls.values_list("pk", "state", "attempts"))

@@ -169,9 +169,8 @@ def panel(request: AuthenticatedRequest) -> HttpResponse:
 @require_capability(READ)
 def run_detail(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
     """One run with every step, while it runs too."""
-    run = get_run_for(request.actor, pk, READ)
     name = "runs/detail.html#step" if request.htmx and "step" in request.GET else "runs/detail.html"
-    return render(request, name, _run_context(request, run))
+    return render(request, name, _run_context(request, pk))
 
 
 @require_safe
@@ -179,18 +178,20 @@ def run_detail(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
 def run_live(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
     """The parts of the run page that change while it runs."""
     run = get_run_for(request.actor, pk, READ)
-    context = _run_context(request, run)
-    response = poll(request, context["seen"], lambda: _fresh_run(request, context))
+    response = poll(request, pages.watch_run(request.actor, pk), lambda: _fresh_run(request, pk))
     if run.is_final:
         response.status_code = STOP_POLLING
     return response
 
 
-def _fresh_run(request: AuthenticatedRequest, context: dict[str, Any]) -> HttpResponse:
+def _fresh_run(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
+    context = _run_context(request, pk)
     return stamped(render(request, "runs/detail.html#live", {"oob": True, **context}), context["seen"])
 
 
-def _run_context(request: AuthenticatedRequest, run: PlaybookRun) -> dict[str, Any]:
+def _run_context(request: AuthenticatedRequest, pk: UUID) -> dict[str, Any]:
+    now = pages.watch_run(request.actor, pk)  # first: what happens meanwhile, the next poll tells
+    run = get_run_for(request.actor, pk, READ)
     steps = pages.steps(run)
     return {
         "run": run,
@@ -201,7 +202,7 @@ def _run_context(request: AuthenticatedRequest, run: PlaybookRun) -> dict[str, A
         "sequence": pages.sequence_of(run),
         "input": pages.readable(run.input),
         "result": pages.readable(run.result),
-        "seen": pages.run_state(run, steps),
+        "seen": now.seen,
     }
 
 
@@ -219,7 +220,7 @@ def decide(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
         services.decide_run(actor=request.actor, run=run, **data)
 
     def fresh() -> HttpResponse:
-        return _fresh_run(request, _run_context(request, get_run_for(request.actor, pk, READ)))
+        return _fresh_run(request, pk)
 
     return verb(
         request, form, act, back=reverse("runs:detail", args=[pk]), fresh=fresh,

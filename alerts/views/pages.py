@@ -19,7 +19,7 @@ from opensoar.ids import first_id_at
 from opensoar.typing import AuthenticatedRequest
 from opensoar.web.chips import chips
 from opensoar.web.decorators import require_capability
-from opensoar.web.live import poll, stamped
+from opensoar.web.live import poll, seen_in, stamped
 from opensoar.web.paging import page_of
 from opensoar.web.timeline import display_names, timeline_of
 
@@ -37,7 +37,7 @@ def alert_list(request: AuthenticatedRequest) -> HttpResponse:
         "filter": chosen,
         "chips": chips(chosen.form, chosen.data),
         "page": page,
-        "seen": pages.queue_state(request.actor, [alert.pk for alert in page.items], pages.News()),
+        "seen": seen_in(page.items, *pages.WATCHED),
         # An id is given shortly before its row can be seen.
         "since": first_id_at(timezone.now() - timedelta(seconds=2)),
         "partners": pages.partners(request.actor),
@@ -53,7 +53,7 @@ def queue_live(request: AuthenticatedRequest) -> HttpResponse:
     ids = request.GET.get("rows", "").split(",")
     known = pages.row_ids(ids)
     others = _filter(request).qs.exclude(pk__in=known)
-    news = pages.news_since(others, request.GET.get("since", ""))
+    newer = pages.newer_than(others, request.GET.get("since", ""))
 
     def changed() -> HttpResponse:
         rows = pages.rows_by_id(request.actor, ids)
@@ -61,10 +61,10 @@ def queue_live(request: AuthenticatedRequest) -> HttpResponse:
         query = request.GET.copy()
         for name in ("rows", "since", "page"):
             query.pop(name, None)
-        context = {"oob": True, "rows": rows, "news": news, "query": query.urlencode()}
+        context = {"oob": True, "rows": rows, "news": pages.news_of(newer), "query": query.urlencode()}
         return render(request, "alerts/list.html#live", context)
 
-    return poll(request, pages.queue_state(request.actor, known, news), changed)
+    return poll(request, pages.watch_alerts(request.actor, known, newer), changed)
 
 
 def _filter(request: AuthenticatedRequest) -> AlertFilter:
@@ -85,14 +85,14 @@ def detail(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
 def live(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
     """The panels of the alert page, if anything happened since it was made."""
     alert = get_alert_for(request.actor, pk, READ)
-    return poll(request, pages.alert_state(alert), lambda: fresh(request, alert))
+    return poll(request, pages.watch_alerts(request.actor, [alert.pk]), lambda: fresh(request, alert))
 
 
 def fresh(request: AuthenticatedRequest, alert: Alert) -> HttpResponse:
     """The panels of the alert page as they are now, out of band: the answer to a verb."""
     alert = get_alert_for(request.actor, alert.pk, READ)
     context = {"oob": True, **panels(request, alert)}
-    return stamped(render(request, "alerts/detail.html#live", context), pages.alert_state(alert))
+    return stamped(render(request, "alerts/detail.html#live", context), context["seen"])
 
 
 def panels(request: AuthenticatedRequest, alert: Alert) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def panels(request: AuthenticatedRequest, alert: Alert) -> dict[str, Any]:
     observables = pages.observables_of(actor, alert)
     return {
         "alert": alert,
-        "seen": pages.alert_state(alert),
+        "seen": seen_in([alert], *pages.WATCHED),
         "entries": timeline_of(AlertEntry, alert),
         "names": display_names(),
         "observables": observables,

@@ -18,8 +18,8 @@ from incidents.suggestions import suggestions
 from opensoar.typing import AuthenticatedRequest
 from opensoar.web.chips import chips
 from opensoar.web.decorators import require_capability
-from opensoar.web.live import poll, stamped
-from opensoar.web.paging import Page, page_of
+from opensoar.web.live import poll, seen_in, stamped, watch
+from opensoar.web.paging import page_of, slice_of
 from opensoar.web.timeline import display_names
 
 READ = "incidents:read"
@@ -35,7 +35,7 @@ def incident_list(request: AuthenticatedRequest) -> HttpResponse:
         "filter": chosen,
         "chips": chips(chosen.form, chosen.data),
         "page": page,
-        "seen": pages.rows_state(page.items),
+        "seen": seen_in(page.items, *pages.WATCHED),
         **_suggestions(request),
     }
     return render(request, "incidents/list.html", context)
@@ -58,12 +58,12 @@ def go(request: AuthenticatedRequest) -> HttpResponse:
 @require_capability(READ)
 def list_live(request: AuthenticatedRequest) -> HttpResponse:
     """The rows, if anything changed."""
-    page = page_of(request, _filter(request).qs)
-    return poll(request, pages.rows_state(page.items), lambda: _rows(request, page))
+    rows = _filter(request).qs
 
+    def changed() -> HttpResponse:
+        return render(request, "incidents/list.html#rows", {"oob": True, "page": page_of(request, rows)})
 
-def _rows(request: AuthenticatedRequest, page: Page[Incident]) -> HttpResponse:
-    return render(request, "incidents/list.html#rows", {"oob": True, "page": page})
+    return poll(request, watch(slice_of(request, rows).values_list(*pages.WATCHED)), changed)
 
 
 @require_safe
@@ -91,8 +91,7 @@ def _filter(request: AuthenticatedRequest) -> IncidentFilter:
 @require_capability(READ)
 def detail(request: AuthenticatedRequest, number: int) -> HttpResponse:
     """The shared working surface of one incident."""
-    incident = get_incident_for(request.actor, number, READ)
-    return render(request, "incidents/detail.html", panels(request, incident))
+    return render(request, "incidents/detail.html", panels(request, number))
 
 
 @require_safe
@@ -100,20 +99,20 @@ def detail(request: AuthenticatedRequest, number: int) -> HttpResponse:
 def live(request: AuthenticatedRequest, number: int) -> HttpResponse:
     """The panels of the incident page, if anything happened since it was made."""
     incident = get_incident_for(request.actor, number, READ)
-    seen = pages.incident_state(request.actor, incident)
-    return poll(request, seen, lambda: fresh(request, incident))
+    return poll(request, pages.watch_incident(request.actor, number), lambda: fresh(request, incident))
 
 
 def fresh(request: AuthenticatedRequest, incident: Incident) -> HttpResponse:
     """The panels of the incident page as they are now, out of band: the answer to a verb."""
-    incident = get_incident_for(request.actor, incident.number, READ)
-    context = {"oob": True, **panels(request, incident)}
+    context = {"oob": True, **panels(request, incident.number)}
     return stamped(render(request, "incidents/detail.html#live", context), context["seen"])
 
 
-def panels(request: AuthenticatedRequest, incident: Incident) -> dict[str, Any]:
+def panels(request: AuthenticatedRequest, number: int) -> dict[str, Any]:
     """What the live parts of the incident page show; ``?show=`` narrows the timeline to one group."""
     actor = request.actor
+    now = pages.watch_incident(actor, number)  # first: what happens meanwhile, the next poll tells
+    incident = get_incident_for(actor, number, READ)
     alerts = pages.linked_alerts(actor, incident)
     show = request.GET.get("show", "")
     limit = pages.ALL_ENTRIES if "all" in request.GET else pages.SHOWN_ENTRIES
@@ -123,7 +122,7 @@ def panels(request: AuthenticatedRequest, incident: Incident) -> dict[str, Any]:
     waiting = [note for note in handoffs if not hasattr(note, "acknowledgement")]
     return {
         "incident": incident,
-        "seen": pages.incident_state(actor, incident),
+        "seen": now.seen,
         "steps": _steps(incident),
         "story": pages.story(incident, alerts),
         "alerts": alerts,

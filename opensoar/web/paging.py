@@ -30,12 +30,21 @@ class Page[T]:
 
 def page_of[M: Model](request: HttpRequest, queryset: QuerySet[M, Any], size: int = 50) -> Page[M]:
     """The page that ``?page=`` asks for; the first one where that is no number. Two queries."""
-    asked = request.GET.get("page", "")
-    number = (
-        min(max(int(asked), 1), LAST_PAGE) if asked.isascii() and asked.isdigit() and len(asked) < 9 else 1
-    )
+    number = _number(request)
     rows = list(queryset[(number - 1) * size : number * size + 1])
     total = queryset.order_by()[: COUNTED + 1].count()
     query = request.GET.copy()
     query.pop("page", None)
     return Page(rows[:size], number, len(rows) > size, total, query.urlencode())
+
+
+def slice_of[M: Model](request: HttpRequest, queryset: QuerySet[M], size: int = 50) -> QuerySet[M]:
+    """The rows of :func:`page_of` as a question that was not asked yet."""
+    number = _number(request)
+    return queryset[(number - 1) * size : number * size]
+
+
+def _number(request: HttpRequest) -> int:
+    asked = request.GET.get("page", "")
+    known = asked.isascii() and asked.isdigit() and len(asked) < 9
+    return min(max(int(asked), 1), LAST_PAGE) if known else 1
