@@ -10,14 +10,48 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"  # the only place; pyproject.toml and the API read it from here
 
+# Where each public name lives, below playbooks_engine.
+_HOMES = {
+    "Approval": "sdk_run",
+    "action": "sdk",
+    "add_current_alert_comment": "sdk",
+    "add_incident_comment": "sdk_incidents",
+    "add_observable": "sdk_incidents",
+    "assign_current_alert": "sdk",
+    "assign_incident": "sdk_incidents",
+    "create_incident": "sdk_incidents",
+    "current_incident": "sdk_incidents",
+    "get_current_alert_id": "sdk",
+    "link_current_alert": "sdk_incidents",
+    "log": "sdk_run",
+    "playbook": "sdk",
+    "request_approval": "sdk_run",
+    "resolve_current_alert": "sdk",
+    "secret": "sdk_run",
+    "sleep": "sdk_run",
+    "update_current_alert": "sdk",
+    "update_incident": "sdk_incidents",
+}
 __all__ = [
+    "Approval",
     "action",
     "add_current_alert_comment",
+    "add_incident_comment",
+    "add_observable",
     "assign_current_alert",
+    "assign_incident",
+    "create_incident",
+    "current_incident",
     "get_current_alert_id",
+    "link_current_alert",
+    "log",
     "playbook",
+    "request_approval",
     "resolve_current_alert",
+    "secret",
+    "sleep",
     "update_current_alert",
+    "update_incident",
 ]
 
 if TYPE_CHECKING:
@@ -30,12 +64,22 @@ if TYPE_CHECKING:
         resolve_current_alert,
         update_current_alert,
     )
+    from playbooks_engine.sdk_incidents import (
+        add_incident_comment,
+        add_observable,
+        assign_incident,
+        create_incident,
+        current_incident,
+        link_current_alert,
+        update_incident,
+    )
+    from playbooks_engine.sdk_run import Approval, log, request_approval, secret, sleep
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
+    if name in _HOMES:
         # Named by string, so that the layering stays as drawn: nothing here imports the engine.
-        value = globals()[name] = getattr(import_module("playbooks_engine.sdk"), name)
+        value = globals()[name] = getattr(import_module(f"playbooks_engine.{_HOMES[name]}"), name)
         return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -26,6 +26,7 @@ the body of a finished action is not run again when the playbook is replayed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 class RunContext(Protocol):
     """The run that the code being executed belongs to."""
 
+    #: The incident the run is about, then the one it created or linked its alert to; helpers set it.
+    incident: Mapping[str, Any] | None
+
     @property
     def alert_id(self) -> str | None:
         """Id of the alert the run is about; ``None`` for a manual run without one."""
@@ -45,6 +49,18 @@ class RunContext(Protocol):
 
     async def call_helper(self, name: str, arguments: dict[str, Any]) -> Any:
         """Do one of the named helpers as a durable step in a short transaction of its own."""
+
+    async def call_sleep(self, seconds: float) -> None:
+        """Wait as a durable step."""
+
+    async def call_approval(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Ask people as a durable step; the fields of ``playbooks_engine.sdk_run.Approval``."""
+
+    def log(self, level: str, text: str) -> None:
+        """Keep a line for the run's page."""
+
+    def secret(self, name: str) -> str:
+        """The secret of that name; raises LookupError."""
 
 
 current_run: ContextVar[RunContext | None] = ContextVar("opensoar_current_run", default=None)

@@ -7,6 +7,7 @@ the record of it are stored together or not at all.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -26,7 +27,16 @@ from opensoar.errors import ServiceError
 from playbooks_engine.history import WINDOW_DAYS
 from playbooks_engine.snapshots import alert_snapshot
 
-type Helper = Callable[[Actor, UUID | None, dict[str, Any]], Any]
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What the run is about: ids of its alert and of its incident, as far as it has them."""
+
+    alert_id: UUID | None = None
+    incident_id: UUID | None = None
+
+
+type Helper = Callable[[Actor, Subject, dict[str, Any]], Any]
 HELPERS: dict[str, Helper] = {}
 
 
@@ -65,11 +75,11 @@ def _summary(alert: Alert) -> dict[str, Any]:
 
 
 @helper
-def update_current_alert(actor: Actor, alert_id: UUID | None, arguments: dict[str, Any]) -> Any:
+def update_current_alert(actor: Actor, about: Subject, arguments: dict[str, Any]) -> Any:
     """Change status, determination or partner, as the API's PATCH would."""
     alert = alert_services.update_alert(
         actor=actor,
-        alert=_alert(alert_id),
+        alert=_alert(about.alert_id),
         status=arguments.get("status"),
         determination=arguments.get("determination"),
         resolve_reason=arguments.get("reason"),
@@ -81,15 +91,15 @@ def update_current_alert(actor: Actor, alert_id: UUID | None, arguments: dict[st
 
 
 @helper
-def resolve_current_alert(actor: Actor, alert_id: UUID | None, arguments: dict[str, Any]) -> Any:
+def resolve_current_alert(actor: Actor, about: Subject, arguments: dict[str, Any]) -> Any:
     """Resolve with a determination."""
-    return update_current_alert(actor, alert_id, {**arguments, "status": "resolved"})
+    return update_current_alert(actor, about, {**arguments, "status": "resolved"})
 
 
 @helper
-def add_current_alert_comment(actor: Actor, alert_id: UUID | None, arguments: dict[str, Any]) -> Any:
+def add_current_alert_comment(actor: Actor, about: Subject, arguments: dict[str, Any]) -> Any:
     """Comment on the alert."""
-    alert = _alert(alert_id)
+    alert = _alert(about.alert_id)
     entry = alert_services.comment_alert(
         actor=actor, alert=alert, text=arguments["text"], metadata=arguments.get("metadata")
     )
@@ -102,7 +112,7 @@ def add_current_alert_comment(actor: Actor, alert_id: UUID | None, arguments: di
 
 
 @helper
-def assign_current_alert(actor: Actor, alert_id: UUID | None, arguments: dict[str, Any]) -> Any:
+def assign_current_alert(actor: Actor, about: Subject, arguments: dict[str, Any]) -> Any:
     """Assign to an active analyst, or to nobody."""
     wanted = arguments.get("analyst_id") or arguments.get("username")
     user = None
@@ -114,7 +124,7 @@ def assign_current_alert(actor: Actor, alert_id: UUID | None, arguments: dict[st
             user = None
         if user is None:
             raise RuntimeError(f"Analyst not found or inactive: {wanted}")
-    alert = alert_services.assign_alert(actor=actor, alert=_alert(alert_id), user=user)
+    alert = alert_services.assign_alert(actor=actor, alert=_alert(about.alert_id), user=user)
     owner = alert.assigned_to
     return {
         "alert_id": str(alert.pk),
@@ -124,23 +134,23 @@ def assign_current_alert(actor: Actor, alert_id: UUID | None, arguments: dict[st
 
 
 @helper
-def refresh_alert(actor: Actor, alert_id: UUID | None, arguments: dict[str, Any]) -> Any:
+def refresh_alert(actor: Actor, about: Subject, arguments: dict[str, Any]) -> Any:
     """The alert's fields as they are now."""
-    return alert_snapshot(_alert(alert_id))
+    return alert_snapshot(_alert(about.alert_id))
 
 
 @helper
-def ip_history(actor: Actor, alert_id: UUID | None, arguments: dict[str, Any]) -> Any:
+def ip_history(actor: Actor, about: Subject, arguments: dict[str, Any]) -> Any:
     """What the run's partner has seen of an address."""
     ip = arguments["ip"]
-    return _history(actor, alert_id, ip, Q(source_ip=ip) | Q(dest_ip=ip))
+    return _history(actor, about.alert_id, ip, Q(source_ip=ip) | Q(dest_ip=ip))
 
 
 @helper
-def host_history(actor: Actor, alert_id: UUID | None, arguments: dict[str, Any]) -> Any:
+def host_history(actor: Actor, about: Subject, arguments: dict[str, Any]) -> Any:
     """What the run's partner has seen of a host."""
     hostname = arguments["hostname"]
-    return _history(actor, alert_id, hostname, Q(hostname__iexact=hostname))
+    return _history(actor, about.alert_id, hostname, Q(hostname__iexact=hostname))
 
 
 def _history(actor: Actor, alert_id: UUID | None, subject: str, match: Q) -> dict[str, Any]:
@@ -175,7 +185,7 @@ def _most_frequent(alerts: Any, name: str) -> list[str]:
     return [value for value, _ in found.order_by("-n", name)[:10]]
 
 
-def perform(name: str, actor: Actor, alert_id: UUID | None, arguments: dict[str, Any]) -> Any:
+def perform(name: str, actor: Actor, about: Subject, arguments: dict[str, Any]) -> Any:
     """Do one helper inside the caller's transaction.
 
     Raises:
@@ -183,6 +193,6 @@ def perform(name: str, actor: Actor, alert_id: UUID | None, arguments: dict[str,
     """
     try:
         with transaction.atomic():
-            return HELPERS[name](actor, alert_id, arguments)
+            return HELPERS[name](actor, about, arguments)
     except ServiceError as error:
         raise ValueError(error.detail) from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -18,7 +19,13 @@ from incidents.models import Incident
 from opensoar.accounts.models import Partner
 from opensoar.ids import uuid7
 from opensoar.timeline import APPEND_ONLY
-from playbooks_engine.querysets import ConnectorQuerySet, PlaybookQuerySet, RunQuerySet
+from playbooks_engine.querysets import (
+    ApprovalQuerySet,
+    ConnectorQuerySet,
+    PlaybookQuerySet,
+    RunQuerySet,
+    SecretQuerySet,
+)
 
 
 class Priority(models.IntegerChoices):
@@ -68,6 +75,12 @@ class Playbook(models.Model):
     order = models.IntegerField(default=1000, editable=False)
     priority = models.SmallIntegerField(choices=Priority, default=Priority.DEFAULT, editable=False)
     on_failure = models.CharField(max_length=10, default="continue", editable=False)
+    cron = models.CharField(max_length=100, blank=True, editable=False)
+    lane = models.CharField(
+        max_length=50, blank=True, editable=False
+    )  # the subject's field that names the lane
+    # It blocked or ended its worker: until its file changes it runs in a process of its own.
+    isolated_since = models.DateTimeField(null=True, editable=False)
     partner = models.ForeignKey(
         Partner, null=True, blank=True, on_delete=models.PROTECT, verbose_name=_("partner"),
         help_text=_("Empty: runs for every partner's alerts."),
@@ -149,7 +162,11 @@ class Sequence(models.Model):
     fence = models.PositiveBigIntegerField(default=0)  # raised at each claim and rescue
     claimed_by = models.UUIDField(null=True)  # a WorkerBeat; no foreign key, dead workers' rows go
     claims = models.PositiveIntegerField(default=0)
+    # When a waiting one is ready again; NULL: when its turn in its lanes comes.
     wake_at = models.DateTimeField(null=True)
+    waits_for = models.CharField(max_length=300, blank=True)  # for people
+    lanes = ArrayField(models.CharField(max_length=300), default=list)  # sorted; see LaneTicket
+    isolated = models.BooleanField(default=False)  # claimed by a process of its own
     created_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True)
 
@@ -208,6 +225,9 @@ class PlaybookRun(models.Model):
     requested_by = models.UUIDField(null=True)
     requested_name = models.CharField(max_length=150, blank=True)
     retry_of = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="retries")
+    cancel_requested_at = models.DateTimeField(null=True)
+    cancelled_by = models.CharField(max_length=150, blank=True)
+    deaths = models.PositiveSmallIntegerField(default=0)  # worker processes that ended under it
     created_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
@@ -241,6 +261,11 @@ class PlaybookRun(models.Model):
         ]  # fmt: skip
         indexes = [
             models.Index(fields=["playbook", "-id"], name="run_playbook"),
+            models.Index(
+                fields=["cancel_requested_at"],
+                name="run_cancel",
+                condition=Q(cancel_requested_at__isnull=False, state__in=LIVE_STATES),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -276,6 +301,8 @@ class ActionResult(models.Model):
     class Kind(models.TextChoices):
         ACTION = "action", _("Action")
         HELPER = "helper", _("Helper")
+        SLEEP = "sleep", _("Sleep")
+        APPROVAL = "approval", _("Approval")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     run = models.ForeignKey(PlaybookRun, on_delete=models.CASCADE, related_name="calls")
@@ -291,11 +318,13 @@ class ActionResult(models.Model):
     state = models.CharField(max_length=10, choices=State, default=State.STARTED)
     attempts = models.PositiveSmallIntegerField(default=1)
     repeated = models.BooleanField(default=False)  # called again because an earlier outcome is unknown
+    ended_run = models.BooleanField(default=False)  # its failure is what the run failed with
     decision = models.CharField(
         max_length=10, blank=True
     )  # a person's answer to "outcome unknown": again | not_done
     idempotent = models.BooleanField(null=True)
     idempotency_key = models.UUIDField()
+    wake_at = models.DateTimeField(null=True)  # a sleep, an approval or a retry waits until then
     started_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True)
 
@@ -352,6 +381,121 @@ class ActionAttempt(models.Model):
     class Meta:
         ordering = ["id"]
         indexes = [models.Index(fields=["call_id"], name="attempt_call")]
+
+
+class Approval(models.Model):
+    """A question that a playbook asks people and waits for; its call is the journal line of the same run and id."""
+
+    class State(models.TextChoices):
+        PENDING = "pending", _("Pending")
+        APPROVED = "approved", _("Approved")
+        DENIED = "denied", _("Denied")
+        EXPIRED = "expired", _("Expired")
+        CANCELLED = "cancelled", _("Cancelled")
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)  # its call's id
+    run = models.ForeignKey(PlaybookRun, on_delete=models.CASCADE, related_name="approvals")
+    summary = models.TextField()
+    of = models.TextField(null=True)  # JSON: what is to be approved, for people
+    policy = models.CharField(max_length=100, blank=True)
+    state = models.CharField(max_length=10, choices=State, default=State.PENDING)
+    on_timeout = models.CharField(max_length=10, default="deny")
+    expires_at = models.DateTimeField()
+    decided_kind = models.CharField(max_length=10, blank=True)
+    decided_by = models.UUIDField(null=True)
+    decided_name = models.CharField(max_length=150, blank=True)
+    decided_at = models.DateTimeField(null=True)
+    comment = models.TextField(blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    objects = ApprovalQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(state__in=["pending", "approved", "denied", "expired", "cancelled"]),
+                name="approval_state_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(on_timeout__in=["deny", "approve"]), name="approval_on_timeout_known"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["run"], name="approval_pending", condition=Q(state="pending")),
+        ]
+
+
+class RunLog(models.Model):
+    """A line that a playbook logged. Not journalled: one that is written again on replay is the same row."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    run = models.ForeignKey(PlaybookRun, on_delete=models.CASCADE, related_name="logs")
+    key = models.CharField(max_length=220)  # lineage and number of the line in it
+    level = models.CharField(max_length=10)
+    text = models.TextField()
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["run", "key"], name="runlog_unique_key")]
+
+
+class LaneTicket(models.Model):
+    """A sequence's place in a lane: the lowest id of each lane has its turn. Issued under the lane's lock."""
+
+    id = models.BigAutoField(primary_key=True)
+    lane = models.CharField(max_length=300)
+    sequence = models.ForeignKey(Sequence, on_delete=models.CASCADE, related_name="tickets")
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["lane", "sequence"], name="laneticket_unique")]
+        indexes = [models.Index(fields=["lane", "id"], name="laneticket_lane")]
+
+
+class CronFiring(models.Model):
+    """A scheduled playbook's due time: whoever inserts it first fires, so that nobody needs to lead."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    playbook = models.ForeignKey(Playbook, on_delete=models.CASCADE, related_name="firings")
+    due_at = models.DateTimeField()
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-due_at"]
+        constraints = [models.UniqueConstraint(fields=["playbook", "due_at"], name="cronfiring_unique")]
+
+
+class Secret(models.Model):
+    """What ``secret(name)`` gives a playbook: encrypted, write-only, masked wherever it could appear."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = models.CharField(_("name"), max_length=100)
+    description = models.CharField(_("description"), max_length=200, blank=True)
+    partner = models.ForeignKey(
+        Partner, null=True, blank=True, on_delete=models.PROTECT, verbose_name=_("partner"),
+        help_text=_("Empty: for every partner's runs. A partner's own secret comes first."),
+    )  # fmt: skip
+    value = models.BinaryField(editable=False)
+    version = models.PositiveIntegerField(default=1, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = SecretQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+        verbose_name = _("secret")
+        verbose_name_plural = _("secrets")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["name", "partner"], name="secret_unique_name", nulls_distinct=False
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Connector(models.Model):

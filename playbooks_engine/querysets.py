@@ -10,7 +10,7 @@ from django.db.models import Q
 from opensoar.actors import Actor
 
 if TYPE_CHECKING:
-    from playbooks_engine.models import Connector, Playbook, PlaybookRun
+    from playbooks_engine.models import Approval, Connector, Playbook, PlaybookRun, Secret
 
 
 class PlaybookQuerySet(models.QuerySet["Playbook"]):
@@ -37,6 +37,26 @@ class RunQuerySet(models.QuerySet["PlaybookRun"]):
     def with_related(self) -> Self:
         """What a row shows, in one query."""
         return self.select_related("playbook", "sequence", "sequence__alert", "sequence__incident")
+
+
+class ApprovalQuerySet(models.QuerySet["Approval"]):
+    """Approvals; they belong to the partner of their run."""
+
+    def visible_to(self, actor: Actor) -> Self:
+        """What ``actor`` may see at all."""
+        if actor.partner_ids is None:
+            return self
+        return self.filter(run__sequence__partner_id__in=actor.partner_ids)
+
+
+class SecretQuerySet(models.QuerySet["Secret"]):
+    """Secrets of playbooks."""
+
+    def visible_to(self, actor: Actor) -> Self:
+        """Those for everybody and those of the actor's partners."""
+        if actor.partner_ids is None:
+            return self
+        return self.filter(Q(partner__isnull=True) | Q(partner_id__in=actor.partner_ids))
 
 
 class ConnectorQuerySet(models.QuerySet["Connector"]):
