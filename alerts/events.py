@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -32,6 +32,29 @@ class CreatedAlert:
 
 
 @dataclass(frozen=True, slots=True)
+class CreatedObservable:
+    """An observable that its partner had never seen. ``subject`` is what conditions are matched against."""
+
+    observable_id: UUID
+    partner_id: UUID
+    correlation_id: UUID
+    subject: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedObservables:
+    """The observables that one transaction brought.
+
+    ``found`` names them, inside that transaction: whoever has no use for them does not pay for the question.
+    ``alerts`` are those of the same group commit; their event came just before.
+    """
+
+    actor: Actor
+    found: Callable[[], list[CreatedObservable]]
+    alerts: Sequence[CreatedAlert] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class AlertChange:
     """An alert as it is now, who changed it and which fields."""
 
@@ -43,6 +66,9 @@ class AlertChange:
 alert_created: DomainEvent[list[CreatedAlert]] = DomainEvent(
     "alert_created"
 )  # a whole batch, emitted by ingest
+observables_created: DomainEvent[CreatedObservables] = DomainEvent(
+    "observables_created"
+)  # emitted by ingest and by whatever else puts observables on things
 alert_updated: DomainEvent[AlertChange] = DomainEvent(
     "alert_updated"
 )  # any semantic edit, also the two below

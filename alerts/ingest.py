@@ -23,11 +23,18 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from alerts import ingest_rows as rows
-from alerts.events import CreatedAlert, alert_created
+from alerts.events import (
+    CreatedAlert,
+    CreatedObservable,
+    CreatedObservables,
+    alert_created,
+    observables_created,
+)
 from alerts.models import Alert, AlertEntry, Delivery
 from alerts.sources.base import NormalisedAlert
 from alerts.timeline_kinds import DuplicateReceived
 from opensoar.actors import Actor
+from opensoar.events import DomainEvent
 from opensoar.ids import uuid7
 from opensoar.timeline import Draft, record
 
@@ -229,31 +236,33 @@ def write(batch: Sequence[Incoming]) -> None:
     with transaction.atomic():
         # The driver's own cursor: binary arrays bound by the server, which Django's cursor does not offer.
         cursor = psycopg.Cursor(connection.connection)
-        new = _write_new(cursor, firsts, observables)
+        new, added = _write_new(cursor, firsts, observables)
         again = [item for item in batch if item.row is not None and item.alert_id not in new]
         known = _write_again(cursor, again) if again else {}
         rows.deliver(cursor, [_delivery(item, None, "quarantined") for item in batch if item.row is None])
         created = _announce([item for item in batch if item.alert_id in new and not item.reason])
+        if added:
+            _announce_observables(cursor, observables, batch, list(created.values()))
         _finish(batch, known, created)
 
 
 def _write_new(
     cursor: psycopg.Cursor[Any], firsts: dict[bytes, Incoming], observables: rows.Observables
-) -> set[UUID]:
-    """Store the first body of every key that nobody knows yet; returns the new alerts' ids."""
+) -> tuple[set[UUID], int]:
+    """Store the first body of every key that nobody knows yet; the new alerts' ids, and how many observables are new."""
     if not firsts:
-        return set()
+        return set(), 0
     ordered = [firsts[key] for key in sorted(firsts)]
-    new, linked = rows.insert_new(
+    stored = rows.insert_new(
         cursor,
         [item.row for item in ordered if item.row is not None],
         [_delivery(item, item.alert_id, "accepted") for item in ordered],
         observables,
     )
-    links = [link for link in observables.links if link[0] in new]
-    if linked < len(links):
+    links = [link for link in observables.links if link[0] in stored.alerts]
+    if stored.links < len(links):
         rows.link(cursor, links)
-    return new
+    return stored.alerts, stored.observables
 
 
 def _write_again(cursor: psycopg.Cursor[Any], again: list[Incoming]) -> dict[bytes, rows.Known]:
@@ -312,10 +321,45 @@ def _announce(new: list[Incoming]) -> dict[UUID, CreatedAlert]:
     return {one.alert_id: one for one in created}
 
 
+def _announce_observables(
+    cursor: psycopg.Cursor[Any],
+    observables: rows.Observables,
+    batch: Sequence[Incoming],
+    alerts: list[CreatedAlert],
+) -> None:
+    items = {item.alert_id: item for item in batch if item.row is not None and not item.reason}
+    if not items:  # they were announced before, and a subscriber failed
+        return
+
+    def found() -> list[CreatedObservable]:
+        added = observables.added(cursor)
+        return [_created(row, items[row.alert_id]) for row in added if row.alert_id in items]
+
+    _tell(observables_created, CreatedObservables(Actor.system("ingest"), found, alerts))
+
+
+def _created(row: rows.Observed, item: Incoming) -> CreatedObservable:
+    subject = {
+        "id": str(row.id),
+        "type": row.type,
+        "value": row.value,
+        "internal": row.internal,
+        "source": row.source,
+        "tags": [],
+        "partner": item.partner,
+        "first_seen": row.created_at,
+    }
+    return CreatedObservable(row.id, row.partner_id, item.correlation_id, subject)
+
+
 def announce(created: list[CreatedAlert]) -> None:
     """Tell the subscribers, who create runs in this transaction. What they raise comes as :class:`SubscriberFailed`."""
+    _tell(alert_created, created)
+
+
+def _tell[T](event: DomainEvent[T], what: T) -> None:
     try:
-        alert_created.emit(created)
+        event.emit(what)
     except Exception as error:
         if _fault(error) in {"away", "collision"}:
             raise

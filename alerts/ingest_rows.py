@@ -126,7 +126,7 @@ WITH d AS MATERIALIZED (
   JOIN (SELECT mine, id FROM known UNION ALL SELECT id, id FROM added) AS every USING (mine)
   RETURNING 1
 )
-SELECT (SELECT array_agg(id) FROM new), (SELECT count(*) FROM linked)
+SELECT (SELECT array_agg(id) FROM new), (SELECT count(*) FROM linked), (SELECT count(*) FROM added)
 """  # noqa: S608 - put together from the constants above, all values are parameters
 
 _LINK = {"alert_id": "uuid", "partner_id": "uuid", "type": "text", "value_hash": "text", "field": "text"}
@@ -144,6 +144,8 @@ FIND_KNOWN = """
 SELECT dedupe_key, id, partner_id, status, title, severity, correlation_id
 FROM alerts_alert WHERE dedupe_key = ANY(%b::bytea[])
 """
+
+FIND_ADDED = "SELECT id FROM alerts_observable WHERE id = ANY(%b::uuid[])"
 
 _AGAIN = {"alert_id": "uuid", "times": "int", "seen": "timestamptz", "delivery": "uuid"}
 COUNT_AGAIN = f"""
@@ -197,6 +199,28 @@ class Delivered(NamedTuple):
     content_type: str
     received_at: datetime
     body: bytes
+
+
+class Stored(NamedTuple):
+    """What :data:`INSERT_NEW` did: the ids of new alerts, how many links and how many new observables it made."""
+
+    alerts: set[UUID]
+    links: int
+    observables: int
+
+
+class Observed(NamedTuple):
+    """An observable of a batch as it is stored if it is new, and the first alert of the batch that mentions it."""
+
+    id: UUID
+    partner_id: UUID
+    type: str
+    value: str
+    value_hash: str
+    internal: bool
+    source: str
+    created_at: datetime
+    alert_id: UUID
 
 
 class AlertRow(NamedTuple):
@@ -262,7 +286,7 @@ class Observables:
     """The observables of one batch: each once, in one order, with the links that want them."""
 
     def __init__(self) -> None:
-        self._rows: dict[tuple[UUID, str, str], tuple[Any, ...]] = {}
+        self._rows: dict[tuple[UUID, str, str], Observed] = {}
         self.links: list[tuple[UUID, UUID, str, str, str]] = []
 
     def add(
@@ -272,7 +296,7 @@ class Observables:
         for link in row.links:
             key = (partner_id, link.type, link.value_hash)
             if key not in self._rows:
-                self._rows[key] = (uuid7(), partner_id, *link[:4], source, received_at)
+                self._rows[key] = Observed(uuid7(), partner_id, *link[:4], source, received_at, alert_id)
             self.links.append((alert_id, *key, link.field))
 
     def parameters(self) -> list[str]:
@@ -281,14 +305,21 @@ class Observables:
         links = [(alert_id, self._rows[(p, t, h)][0], field) for alert_id, p, t, h, field in self.links]
         return [_json(_OBSERVABLE, rows), _json(("alert_id", "mine", "field"), links)]
 
+    def added(self, cursor: psycopg.Cursor[Any]) -> list[Observed]:
+        """Those that were new: they bear the id that was made for them here."""
+        by_id = {row.id: row for row in self._rows.values()}
+        cursor.execute(FIND_ADDED, [list(by_id)])
+        found = {pk for (pk,) in cursor.fetchall()}
+        return [row for pk, row in by_id.items() if pk in found]
+
 
 def insert_new(
     cursor: psycopg.Cursor[Any], rows: list[AlertRow], deliveries: list[Delivered], observables: Observables
-) -> tuple[set[UUID], int]:
+) -> Stored:
     """Insert alerts nobody knows yet with counter, delivery, observables and links. ``rows`` are sorted by dedupe key.
 
-    Returns the ids that were new and the number of links made for them: fewer than wanted when another committer
-    stored an observable at the same moment (:func:`link` makes the rest).
+    It makes fewer links than wanted when another committer stored an observable at the same moment (:func:`link` makes
+    the rest).
     """
     alerts = b"[" + b",".join([row.json for row in rows]) + b"]"
     cursor.execute(
@@ -296,7 +327,7 @@ def insert_new(
     )
     found = cursor.fetchone()
     assert found is not None
-    return set(found[0] or ()), found[1]
+    return Stored(set(found[0] or ()), found[1], found[2])
 
 
 def link(cursor: psycopg.Cursor[Any], links: list[tuple[UUID, UUID, str, str, str]]) -> None:

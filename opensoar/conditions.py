@@ -1,4 +1,4 @@
-"""The one condition language: which alerts a playbook, a view or a suppression means.
+"""The one condition language: which alerts, incidents or observables a playbook, a view or a suppression means.
 
 ``{"severity": ["high", "critical"], "source_ip__cidr": "10.0.0.0/8", "not_hostname": "kiosk-1"}``
 
@@ -10,6 +10,8 @@
 * ``severity``, ``status``, ``determination`` and ``source`` compare without regard to case;
   ``severity__gte`` and its kin compare by rank.
 * ``not_`` negates the whole key, so ``not_hostname="a"`` also holds where there is no hostname.
+
+Alerts, incidents and observables have fields of their own (:data:`SUBJECTS`); the language is one.
 
 Pure Python, importable without settings. The predicate is exact and never raises, whatever the
 alert contains; ``alerts/matching.py`` derives a prefilter in SQL from the same terms.
@@ -26,46 +28,14 @@ from datetime import datetime
 from typing import Any
 
 from opensoar import condition_lookups as lookups
+from opensoar.condition_fields import FIELDS, SUBJECTS, Subject
 
-__all__ = ["FIELDS", "Condition", "ConditionError", "Term", "nearest", "parse"]
+__all__ = ["FIELDS", "SUBJECTS", "Condition", "ConditionError", "Subject", "Term", "nearest", "parse"]
 
 
 class ConditionError(ValueError):
     """A condition that cannot mean anything; the message says what would."""
 
-
-#: field -> kind of value it holds
-FIELDS: Mapping[str, str] = {
-    "id": "text",
-    "source": "word",
-    "source_id": "text",
-    "title": "text",
-    "description": "text",
-    "severity": "severity",
-    "status": "word",
-    "determination": "word",
-    "source_ip": "ip",
-    "dest_ip": "ip",
-    "hostname": "text",
-    "username": "text",
-    "rule_name": "text",
-    "tags": "list",
-    "iocs": "path",
-    "partner": "text",
-    "raw": "path",
-    "raw_payload": "path",
-    "normalized": "path",
-    "duplicate_count": "number",
-    "first_seen": "time",
-    "last_seen": "time",
-    "assigned_to": "text",
-    "assigned_username": "text",
-    "correlation_id": "text",
-    "created_at": "time",
-    "updated_at": "time",
-    "resolved_at": "time",
-    "resolve_reason": "text",
-}
 
 _EQUAL = ("exact", "in", "isnull")
 _ORDER = ("gte", "gt", "lte", "lt")
@@ -79,16 +49,11 @@ LOOKUPS: Mapping[str, tuple[str, ...]] = {
     "list": (*_EQUAL, *_TEXT, "all", "overlap"),
     "number": (*_EQUAL, *_ORDER),
     "time": (*_EQUAL, *_ORDER),
+    "flag": _EQUAL,
     "path": (*_EQUAL, *_ORDER, *_TEXT, "cidr", "all", "overlap"),
 }
 _EVERY_LOOKUP = frozenset(name for names in LOOKUPS.values() for name in names)
 _ONE_VALUE = frozenset({*_ORDER, "isnull"})
-#: Words a field may hold; a value outside them could never match and is a typing error.
-CHOICES: Mapping[str, tuple[str, ...]] = {
-    "severity": lookups.SEVERITIES,
-    "status": ("new", "in_progress", "resolved"),
-    "determination": ("unknown", "malicious", "suspicious", "benign"),
-}
 _MAX_STEPS = 16
 
 
@@ -131,10 +96,10 @@ class Condition:
     terms: tuple[Term, ...] = ()
 
     def matches(self, subject: Mapping[str, Any]) -> bool:
-        """Tell whether an alert meets the condition.
+        """Tell whether ``subject`` meets the condition.
 
         Args:
-            subject: the alert's fields by name, the payload under ``"raw_payload"``. A field that
+            subject: the fields by name, an alert's payload under ``"raw_payload"``. A field that
                 is absent counts as empty.
         """
         return all(term.matches(subject) for term in self.terms)
@@ -144,8 +109,11 @@ class Condition:
         return {term.key: term.to_json() for term in self.terms}
 
 
-def parse(conditions: Mapping[str, Any] | None) -> Condition:
+def parse(conditions: Mapping[str, Any] | None, subject: str = "alert") -> Condition:
     """Check a condition and make it ready to match.
+
+    Args:
+        subject: what it is about, a key of :data:`SUBJECTS`.
 
     Raises:
         ConditionError: a field, lookup or value that does not exist, with the nearest that does.
@@ -157,7 +125,8 @@ def parse(conditions: Mapping[str, Any] | None) -> Condition:
             f"conditions must be a mapping such as {{'severity': ['critical']}}, "
             f"not {type(conditions).__name__}"
         )
-    return Condition(tuple(_term(key, value) for key, value in conditions.items()))
+    about = SUBJECTS[subject]
+    return Condition(tuple(_term(about, key, value) for key, value in conditions.items()))
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -166,21 +135,21 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
-def _term(key: object, raw: Any) -> Term:
+def _term(about: Subject, key: object, raw: Any) -> Term:
     if not isinstance(key, str):
         raise ConditionError(f"a condition's key must be a string, not {key!r}")
     negated = key.startswith("not_")
     name, *steps = key.removeprefix("not_").split("__")
-    if name not in FIELDS:
-        known = [field for field in FIELDS if field != "raw_payload"]
+    if name not in about.fields:
+        known = [field for field in about.fields if field != "raw_payload"]
         raise ConditionError(
             f"condition {key!r}: unknown field {name!r}{nearest(name, known)}. "
             f"Known fields: {', '.join(known)}"
         )
-    kind = FIELDS[name]
+    kind = about.fields[name]
     path, lookup = _split(key, name, kind, steps)
-    values, listed = _values(key, lookup, raw)
-    values = _checked(key, name, kind, lookup, values)
+    values, listed = _values(about, key, lookup, raw)
+    values = _checked(about, key, name, kind, lookup, values)
     test = _compile(key, kind, lookup, values)
     return Term(key, name, kind, path, lookup, negated, values, listed, test)
 
@@ -207,7 +176,7 @@ def _split(key: str, name: str, kind: str, steps: list[str]) -> tuple[tuple[str,
     return path, lookup
 
 
-def _values(key: str, lookup: str, raw: Any) -> tuple[tuple[Any, ...], bool]:
+def _values(about: Subject, key: str, lookup: str, raw: Any) -> tuple[tuple[Any, ...], bool]:
     """Return the values asked for and whether they were given as a list."""
     if isinstance(raw, set | frozenset):
         raw = sorted(raw, key=repr)
@@ -226,7 +195,7 @@ def _values(key: str, lookup: str, raw: Any) -> tuple[tuple[Any, ...], bool]:
                 f"not {type(value).__name__}"
             )
         if not _storable(value):
-            raise ConditionError(f"condition {key!r}: {value!r} is in no alert")
+            raise ConditionError(f"condition {key!r}: {value!r} is in no {about.noun}")
     return values, listed
 
 
@@ -239,7 +208,9 @@ def _storable(value: Any) -> bool:
     return True
 
 
-def _checked(key: str, name: str, kind: str, lookup: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
+def _checked(
+    about: Subject, key: str, name: str, kind: str, lookup: str, values: tuple[Any, ...]
+) -> tuple[Any, ...]:
     """Check the values against what the field can hold, and put them into their usual form."""
     if lookup == "isnull":
         if not isinstance(values[0], bool):
@@ -247,7 +218,9 @@ def _checked(key: str, name: str, kind: str, lookup: str, values: tuple[Any, ...
         return values
     if lookup in (*_TEXT, "cidr") and not all(isinstance(value, str) for value in values):
         raise ConditionError(f"condition {key!r}: {lookup} compares text")
-    choices = CHOICES.get(name)
+    if kind == "flag" and not all(isinstance(value, bool | None) for value in values):
+        raise ConditionError(f"condition {key!r}: {name} is true or false")
+    choices = about.choices.get(name)
     if choices is None or lookup not in ("exact", "iexact", "in", *_ORDER):
         return values
     if lookup in _ORDER and values[0] is None:

@@ -279,6 +279,8 @@ SPECTACULAR_SETTINGS = {
 # --- product --------------------------------------------------------------------------------------------------
 PLAYBOOK_DIRS = env_list("PLAYBOOK_DIRS", [str(BASE_DIR / "playbooks")], separators="," + os.pathsep)
 LEASE_SECONDS = env_float("OPENSOAR_LEASE_SECONDS", 15.0, minimum=0.5, maximum=600)
+# Megabytes that a worker process may hold before it ends by itself (0: no limit); keep it below the kernel's.
+WORKER_MEMORY_MB = env_int("OPENSOAR_WORKER_MEMORY_MB", 1500, minimum=0)
 WORKER_RUNS = env_int("OPENSOAR_WORKER_RUNS", 1000, minimum=1, maximum=100_000)
 DOCKER_URL = env_str("OPENSOAR_DOCKER_URL")
 

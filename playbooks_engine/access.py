@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 from opensoar.access import parse_id, require
 from opensoar.actors import Actor
 from opensoar.errors import NotFound
-from playbooks_engine.models import Connector, Playbook, PlaybookRun
+from playbooks_engine.models import Approval, Connector, Playbook, PlaybookRun
 
 
 def get_playbook_for(actor: Actor, pk: object, capability: str) -> Playbook:
@@ -31,6 +31,17 @@ def get_run_for(actor: Actor, pk: object, capability: str) -> PlaybookRun:
     if run is None:
         raise NotFound(missing)
     return run
+
+
+def get_approval_for(actor: Actor, pk: object, capability: str) -> Approval:
+    """The approval; :class:`NotAllowed`, or :class:`NotFound` if missing or of another partner's run."""
+    require(actor, capability)
+    missing = _("Approval not found")
+    approvals = Approval.objects.visible_to(actor).select_related("run__playbook")
+    approval = approvals.filter(pk=parse_id(pk, missing=missing)).first()
+    if approval is None:
+        raise NotFound(missing)
+    return approval
 
 
 def get_connector_for(actor: Actor, pk: object, capability: str) -> Connector:

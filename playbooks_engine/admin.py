@@ -1,4 +1,4 @@
-"""Django admin: the switch and the partner of a playbook, and connectors. A playbook's rest follows its file."""
+"""Django admin: the switch and the partner of a playbook, connectors, secrets. A playbook's rest follows its file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from opensoar.accounts.admin_base import Served, ServedForm, actor_of
 from opensoar.actors import Actor
 from opensoar.edits import UNSET
 from playbooks_engine.connectors import services as connectors
-from playbooks_engine.models import Connector, Playbook
+from playbooks_engine.models import Connector, Playbook, Secret
+from playbooks_engine.secrets import delete_secret, describe_secret, set_secret
 from playbooks_engine.services import update_playbook
 
 admin.site.unregister(Task)  # the broker's messages are only nudges; runs are on their own pages
@@ -113,3 +114,51 @@ class ConnectorAdmin(Served):
     def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
         for connector in queryset:
             self.delete_model(request, connector)
+
+
+class SecretForm(ServedForm):
+    """A secret. Its value goes in and never comes out again; its name and partner are what runs know it by."""
+
+    field_names = {"value": "new_value"}
+    new_value = forms.CharField(
+        label=_("Value"), required=False, strip=False, widget=forms.PasswordInput(render_value=False, attrs={"size": 80}),
+        help_text=_("Kept encrypted and never shown; empty: stays as it is. What has several lines: manage.py set_secret."),
+    )  # fmt: skip
+
+    class Meta:
+        model = Secret
+        fields = ("name", "partner", "description")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in ("name", "partner"):
+            if name in self.fields:
+                self.fields[name].disabled = not self.is_new
+
+    def serve(self, actor: Actor, data: dict[str, Any]) -> Secret:
+        value, description = data["new_value"], data["description"]
+        if not self.is_new and not value:
+            return describe_secret(actor=actor, secret=self.instance, description=description)
+        return set_secret(
+            actor=actor, name=data["name"], value=value, partner=data["partner"], description=description
+        )
+
+
+@admin.register(Secret)
+class SecretAdmin(Served):
+    """What secret() gives playbooks."""
+
+    capability, reading = "integrations:manage", "integrations:read"
+    form = SecretForm
+    list_display = ("name", "partner", "description", "updated_at")
+    list_select_related = ("partner",)
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        return not lookup.startswith("value") and super().lookup_allowed(lookup, value, request)
+
+    def delete_model(self, request: HttpRequest, obj: Secret) -> None:
+        delete_secret(actor=actor_of(request), secret=obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+        for secret in queryset:
+            self.delete_model(request, secret)

@@ -16,8 +16,8 @@ from opensoar.api.base import ETAG, IF_MATCH, ApiView, query_parameters, tagged
 from opensoar.api.pagination import CURSOR_PARAMETER, PAGE_PARAMETERS, envelope, paginate
 from playbooks_engine import serializers as shapes
 from playbooks_engine import services
-from playbooks_engine.access import get_playbook_for, get_run_for
-from playbooks_engine.models import Playbook, PlaybookRun
+from playbooks_engine.access import get_approval_for, get_playbook_for, get_run_for
+from playbooks_engine.models import Approval, Playbook, PlaybookRun
 from playbooks_engine.querysets import RunQuerySet
 from playbooks_engine.serializers import (
     PlaybookSerializer,
@@ -126,7 +126,7 @@ class ReloadView(ApiView):
 
 
 def _runs(view: ApiView) -> RunQuerySet:
-    return PlaybookRun.objects.visible_to(view.actor).with_related().prefetch_related("calls")
+    return PlaybookRun.objects.visible_to(view.actor).with_related().prefetch_related("calls", "approvals")
 
 
 class RunsView(ApiView):
@@ -161,6 +161,111 @@ class DecideView(ApiView):
         body = self.body(shapes.DecideIn)
         services.decide_run(actor=self.actor, run=run, decision=body["decision"], value=body.get("value"))
         return Response(show_run(get_run_for(self.actor, pk, EXECUTE)))
+
+
+class CancelView(ApiView):
+    capability = EXECUTE
+
+    @extend_schema(operation_id="run_cancel", request=shapes.CancelIn, responses=RunSerializer)
+    def post(self, request: Request, pk: str) -> Response:
+        """Cancel a run, or the whole rest of its sequence."""
+        run = get_run_for(self.actor, pk, EXECUTE)
+        whole = self.body(shapes.CancelIn).get("sequence", False)
+        services.cancel_run(actor=self.actor, run=run, whole_sequence=whole)
+        return Response(show_run(get_run_for(self.actor, pk, EXECUTE)))
+
+
+class RetryView(ApiView):
+    capability = EXECUTE
+
+    @extend_schema(operation_id="run_retry", request=shapes.RetryIn, responses={201: RunSerializer})
+    def post(self, request: Request, pk: str) -> Response:
+        """Run a failed run once more, from the step that failed."""
+        run = get_run_for(self.actor, pk, EXECUTE)
+        body = self.body(shapes.RetryIn)
+        again = services.retry_run(
+            actor=self.actor, run=run, current_source=body.get("current_source", False)
+        )
+        return Response(show_run(get_run_for(self.actor, again.pk, EXECUTE)), status=201)
+
+
+class RunLogsView(ApiView):
+    capability = READ
+
+    @extend_schema(
+        operation_id="run_logs",
+        parameters=PAGE_PARAMETERS,
+        responses=envelope("logs", shapes.LogSerializer),
+    )
+    def get(self, request: Request, pk: str) -> Response:
+        """What a run logged, oldest first."""
+        run = get_run_for(self.actor, pk, READ)
+        rows = run.logs.values("at", "level", "text")
+        return paginate(request, rows, "logs", list)
+
+
+class ApiApprovalFilter(FilterSet):
+    """What the list can be narrowed by."""
+
+    status = ChoiceFilter(field_name="state", choices=Approval.State.choices)
+    run_id = UUIDFilter(field_name="run_id")
+
+    class Meta:
+        model = Approval
+        fields: tuple[str, ...] = ()
+
+
+class ApprovalsView(ApiView):
+    capability = READ
+
+    @extend_schema(
+        operation_id="approvals_list",
+        parameters=[*PAGE_PARAMETERS, *query_parameters(ApiApprovalFilter)],
+        responses=envelope("approvals", shapes.ApprovalSerializer),
+    )
+    def get(self, request: Request) -> Response:
+        """What runs ask people, newest first."""
+        found = Approval.objects.visible_to(self.actor).select_related("run__playbook")
+        rows = self.filtered(ApiApprovalFilter, found)
+        return paginate(request, rows, "approvals", lambda page: [shapes.show_approval(row) for row in page])
+
+
+class ApprovalDecisionView(ApiView):
+    capability = EXECUTE
+    approve: ClassVar[bool]
+
+    def decide(self, pk: str) -> Response:
+        """Both doors."""
+        approval = get_approval_for(self.actor, pk, EXECUTE)
+        comment = self.body(shapes.ApprovalDecisionIn).get("comment", "")
+        decided = services.decide_approval(
+            actor=self.actor, approval=approval, approve=self.approve, comment=comment
+        )
+        return Response(shapes.show_approval(decided))
+
+
+class ApproveView(ApprovalDecisionView):
+    approve = True
+
+    @extend_schema(
+        operation_id="approval_approve",
+        request=shapes.ApprovalDecisionIn,
+        responses=shapes.ApprovalSerializer,
+    )
+    def post(self, request: Request, pk: str) -> Response:
+        """Let the run do what it asks for."""
+        return self.decide(pk)
+
+
+class DenyView(ApprovalDecisionView):
+    approve = False
+
+    @extend_schema(
+        operation_id="approval_deny", request=shapes.ApprovalDecisionIn, responses=shapes.ApprovalSerializer
+    )
+    def post(self, request: Request, pk: str) -> Response:
+        """Keep the run from what it asks for; the playbook decides how it goes on."""
+        return self.decide(pk)
 
 
 class AlertRunsView(ApiView):

@@ -12,6 +12,12 @@ urlpatterns = [
     path("runs", api.RunsView.as_view()),
     path("runs/<str:pk>", api.RunView.as_view()),
     path("runs/<str:pk>/decide", api.DecideView.as_view()),
+    path("runs/<str:pk>/cancel", api.CancelView.as_view()),
+    path("runs/<str:pk>/retry", api.RetryView.as_view()),
+    path("runs/<str:pk>/logs", api.RunLogsView.as_view()),
+    path("approvals", api.ApprovalsView.as_view()),
+    path("approvals/<str:pk>/approve", api.ApproveView.as_view()),
+    path("approvals/<str:pk>/deny", api.DenyView.as_view()),
     path("alerts/<str:pk>/runs", api.AlertRunsView.as_view()),
     path("incidents/<str:pk>/runs", api.IncidentRunsView.as_view()),
 ]

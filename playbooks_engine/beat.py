@@ -17,6 +17,16 @@ from playbooks_engine.journal import CONNECTION_ERRORS
 from playbooks_engine.models import WorkerBeat
 
 logger = logging.getLogger(__name__)
+ORPHANS = """
+UPDATE playbooks_engine_sequence s SET state = 'ready', claimed_by = NULL, fence = fence + 1
+WHERE state = 'running' AND NOT EXISTS (SELECT 1 FROM playbooks_engine_workerbeat b WHERE b.id = s.claimed_by)
+RETURNING s.id"""
+DEATHS = """
+UPDATE playbooks_engine_playbookrun SET deaths = deaths + 1 WHERE state = 'running' AND sequence_id = ANY(%s)"""
+# Once may be anybody's fault; whose worker ended twice goes on in a process of its own.
+TWICE_DEAD = """
+UPDATE playbooks_engine_sequence s SET isolated = true WHERE id = ANY(%s) AND EXISTS (
+    SELECT 1 FROM playbooks_engine_playbookrun r WHERE r.sequence_id = s.id AND r.state = 'running' AND r.deaths >= 2)"""
 
 
 class Beat:
@@ -118,9 +128,9 @@ def bury(worker: UUID, counter: int) -> int:
 def release_orphans() -> int:
     """Sequences whose worker has no beat: it is dead or gave up its name."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE playbooks_engine_sequence s SET state = 'ready', claimed_by = NULL, fence = fence + 1 "
-            "WHERE state = 'running' AND NOT EXISTS "
-            "(SELECT 1 FROM playbooks_engine_workerbeat b WHERE b.id = s.claimed_by)"
-        )
-        return cursor.rowcount
+        cursor.execute(ORPHANS)
+        freed = [sequence for (sequence,) in cursor.fetchall()]
+        if freed:
+            cursor.execute(DEATHS, (freed,))
+            cursor.execute(TWICE_DEAD, (freed,))
+    return len(freed)

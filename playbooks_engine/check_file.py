@@ -147,6 +147,11 @@ def _import_here(path: str, root: str) -> dict[str, Any]:
                 "enabled": spec.enabled,
                 "aliases": list(spec.aliases),
                 "when": spec.when is not None,
+                "cron": spec.cron,
+                "timeout": spec.timeout,
+                "lane": spec.lane,
+                "lane_hold": spec.lane_hold,
+                "max_concurrent": spec.max_concurrent,
                 "description": spec.description,
                 "function": spec.function_name,
                 "line": spec.line,
@@ -160,6 +165,7 @@ def _import_here(path: str, root: str) -> dict[str, Any]:
                 "retries": spec.retries,
                 "retry_backoff": spec.retry_backoff,
                 "idempotent": spec.idempotent,
+                "verify": spec.verify is not None,
                 "line": spec.line,
             }
             for spec in loaded.registry.actions

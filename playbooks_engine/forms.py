@@ -61,6 +61,36 @@ class DoneForm(DecideForm):
         return parse_json(self.cleaned_data["value"])
 
 
+class CancelForm(VerbForm):
+    """This run, or with it the rest of its sequence."""
+
+    whole_sequence = forms.BooleanField(label=_("Cancel the rest of its sequence as well"), required=False)
+
+    def __init__(self, data: Any = None, *, alone: bool, **kwargs: Any) -> None:
+        super().__init__(data, **kwargs)
+        if alone:
+            del self.fields["whole_sequence"]
+
+
+class RetryForm(VerbForm):
+    """With which source."""
+
+    current_source = forms.BooleanField(
+        label=_("Use the playbook's file as it is now"),
+        required=False,
+        help_text=_("Otherwise the run goes on with the source it had."),
+    )
+
+
+class ApprovalForm(VerbForm):
+    """The answer to what a run asks."""
+
+    decision = forms.ChoiceField(choices=[("approve", ""), ("deny", "")], widget=forms.HiddenInput)
+    comment = forms.CharField(
+        label=_("Comment (optional)"), required=False, max_length=2000, widget=forms.Textarea(attrs={"rows": 2})
+    )
+
+
 def decision_texts() -> dict[str, tuple[str, str]]:
     """What each decision asks, and the verb of its button."""
     return {

@@ -6,13 +6,10 @@ the record of it are stored together or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Count, Max, Min, Q
 from django.utils import timezone
@@ -20,36 +17,16 @@ from django.utils import timezone
 from alerts import services as alert_services
 from alerts.models import Alert
 from incidents.models import Incident
-from opensoar.accounts.models import DEFAULT_PARTNER_ID, Partner, User
+from opensoar.accounts.models import DEFAULT_PARTNER_ID, Partner
 from opensoar.accounts.services import get_or_create_partner
 from opensoar.actors import Actor
 from opensoar.errors import ServiceError
+from playbooks_engine import helpers_incidents  # noqa: F401 - enters its helpers into the table
+from playbooks_engine.helper_base import HELPERS, Subject, active_user, alert_of, helper
 from playbooks_engine.history import WINDOW_DAYS
 from playbooks_engine.snapshots import alert_snapshot
 
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What the run is about: ids of its alert and of its incident, as far as it has them."""
-
-    alert_id: UUID | None = None
-    incident_id: UUID | None = None
-
-
-type Helper = Callable[[Actor, Subject, dict[str, Any]], Any]
-HELPERS: dict[str, Helper] = {}
-
-
-def helper(function: Helper) -> Helper:
-    """Register under the function's own name (playbooks_engine/context.py lists them)."""
-    HELPERS[function.__name__] = function
-    return function
-
-
-def _alert(alert_id: UUID | None) -> Alert:
-    if alert_id is None:
-        raise RuntimeError("this run is about no alert")
-    return Alert.objects.select_related("partner", "assigned_to").get(pk=alert_id)
+__all__ = ["Subject", "perform"]
 
 
 def _partner(slug: str | None, actor: Actor) -> dict[str, Any]:
@@ -79,7 +56,7 @@ def update_current_alert(actor: Actor, about: Subject, arguments: dict[str, Any]
     """Change status, determination or partner, as the API's PATCH would."""
     alert = alert_services.update_alert(
         actor=actor,
-        alert=_alert(about.alert_id),
+        alert=alert_of(about),
         status=arguments.get("status"),
         determination=arguments.get("determination"),
         resolve_reason=arguments.get("reason"),
@@ -99,7 +76,7 @@ def resolve_current_alert(actor: Actor, about: Subject, arguments: dict[str, Any
 @helper
 def add_current_alert_comment(actor: Actor, about: Subject, arguments: dict[str, Any]) -> Any:
     """Comment on the alert."""
-    alert = _alert(about.alert_id)
+    alert = alert_of(about)
     entry = alert_services.comment_alert(
         actor=actor, alert=alert, text=arguments["text"], metadata=arguments.get("metadata")
     )
@@ -114,17 +91,12 @@ def add_current_alert_comment(actor: Actor, about: Subject, arguments: dict[str,
 @helper
 def assign_current_alert(actor: Actor, about: Subject, arguments: dict[str, Any]) -> Any:
     """Assign to an active analyst, or to nobody."""
-    wanted = arguments.get("analyst_id") or arguments.get("username")
     user = None
-    if wanted:
-        by = {"pk": arguments["analyst_id"]} if arguments.get("analyst_id") else {"username__iexact": wanted}
-        try:
-            user = User.objects.filter(is_active=True, **by).first()
-        except (ValidationError, ValueError):
-            user = None
-        if user is None:
-            raise RuntimeError(f"Analyst not found or inactive: {wanted}")
-    alert = alert_services.assign_alert(actor=actor, alert=_alert(about.alert_id), user=user)
+    if arguments.get("analyst_id"):
+        user = active_user(pk=arguments["analyst_id"])
+    elif arguments.get("username"):
+        user = active_user(username__iexact=arguments["username"])
+    alert = alert_services.assign_alert(actor=actor, alert=alert_of(about), user=user)
     owner = alert.assigned_to
     return {
         "alert_id": str(alert.pk),
@@ -136,7 +108,7 @@ def assign_current_alert(actor: Actor, about: Subject, arguments: dict[str, Any]
 @helper
 def refresh_alert(actor: Actor, about: Subject, arguments: dict[str, Any]) -> Any:
     """The alert's fields as they are now."""
-    return alert_snapshot(_alert(about.alert_id))
+    return alert_snapshot(alert_of(about))
 
 
 @helper

@@ -26,6 +26,11 @@ PREFIX = "opensoar_playbooks"
 _MAX_MESSAGE = 2_000
 
 
+def is_playbook_code(filename: str) -> bool:
+    """Whether code of this name comes from a playbook file."""
+    return filename.startswith("playbook:")
+
+
 class LoadError(Exception):
     """A version could not be imported.
 

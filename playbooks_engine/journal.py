@@ -24,6 +24,7 @@ from psycopg_pool import PoolTimeout
 
 from alerts.models import Alert, AlertEntry
 from opensoar.timeline import Draft, record_many
+from playbooks_engine import lanes
 
 logger = logging.getLogger(__name__)
 
@@ -46,11 +47,13 @@ class Claim:
 
 @dataclass(slots=True)
 class Write:
-    """One step's rows. ``statements`` run in order; ``entry`` is appended to the alert's timeline."""
+    """One step's rows. ``statements`` run in order; ``entry`` is appended to the alert's timeline; the sequence then
+    gives up its turn in the lanes ``leaves``."""
 
     claim: Claim
     statements: list[tuple[str, tuple[Any, ...]]]
     entry: tuple[UUID, Draft] | None = None
+    leaves: tuple[str, ...] = ()
     done: Future[None] = field(default_factory=Future)
 
 
@@ -148,9 +151,10 @@ class JournalWriter:
 
 
 def store_batch(batch: list[Write]) -> list[Write]:
-    """One transaction; the writes whose claim is lost are left out and returned. Locks: alerts, then sequences."""
+    """One transaction; the writes whose claim is lost are left out and returned. Locks: alerts, lanes, sequences."""
     with transaction.atomic():
         alerts = _lock_alerts([write.entry[0] for write in batch if write.entry])
+        lanes.lock(lane for write in batch for lane in write.leaves)
         held = _held_claims([write.claim for write in batch])
         kept = [write for write in batch if write.claim in held]
         grouped: dict[str, list[tuple[Any, ...]]] = {}
@@ -168,6 +172,7 @@ def store_batch(batch: list[Write]) -> list[Write]:
                 if write.entry and write.entry[0] in alerts
             ],
         )
+        lanes.leave((write.claim.sequence_id, write.leaves) for write in kept if write.leaves)
     return [write for write in batch if write.claim not in held]
 
 

@@ -96,7 +96,7 @@ def _findings(module: _Module) -> Iterator[tuple[Level, str, int]]:
                         call.lineno,
                     )
     for action in module.decorated("action"):
-        if not module.has_option(action, "action", "idempotent"):
+        if not any(module.has_option(action, "action", option) for option in ("idempotent", "verify")):
             yield (
                 "note",
                 f"action {action.name} does not say whether it is idempotent: a call whose "

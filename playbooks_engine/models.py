@@ -277,6 +277,11 @@ class PlaybookRun(models.Model):
         return self.state in FINAL_STATES
 
     @property
+    def is_next(self) -> bool:
+        """Whether what its sequence waits for is what it waits for."""
+        return self.state == self.State.WAITING or (self.state == self.State.PENDING and self.position == 1)
+
+    @property
     def duration_ms(self) -> int | None:
         """Milliseconds from its start to its end."""
         if self.started_at is None or self.finished_at is None:

@@ -22,10 +22,12 @@ from opensoar.web.live import Watch, watch
 from playbooks_engine.models import (
     ActionAttempt,
     ActionResult,
+    Approval,
     CallOutput,
     Playbook,
     PlaybookFile,
     PlaybookRun,
+    RunLog,
 )
 from playbooks_engine.querysets import RunQuerySet
 
@@ -33,6 +35,7 @@ SHOWN_STEPS = 300
 SHOWN_CHARACTERS = 20_000  # of one input or output; the API has the whole
 LAST_RUNS = 20
 PANEL_RUNS = 6
+SHOWN_LINES = 200
 MOVING = (PlaybookRun.State.PENDING, PlaybookRun.State.RUNNING, PlaybookRun.State.WAITING)
 
 
@@ -290,6 +293,11 @@ def readable(text: str | None) -> str | None:
     return pretty if len(pretty) <= SHOWN_CHARACTERS else pretty[:SHOWN_CHARACTERS] + "…"
 
 
+def logs(run: PlaybookRun) -> list[RunLog]:
+    """What it logged last, oldest first."""
+    return list(run.logs.order_by("-id")[:SHOWN_LINES])[::-1]
+
+
 def sequence_of(run: PlaybookRun) -> list[PlaybookRun]:
     """The runs that one event caused, in their order; none where it is the only one."""
     siblings = list(run.sequence.runs.select_related("playbook").order_by("position"))
@@ -300,4 +308,9 @@ def watch_run(actor: Actor, pk: UUID) -> Watch:
     """What a page has seen of one run: its state, and that of every call."""
     runs = PlaybookRun.objects.visible_to(actor).filter(pk=pk).order_by()
     calls = ActionResult.objects.filter(run__in=runs).order_by()
-    return watch(runs.values_list("state"), calls.values_list("pk", "state", "attempts"))
+    return watch(
+        runs.values_list("state", "cancel_requested_at", "sequence__state", "sequence__wake_at"),
+        calls.values_list("pk", "state", "attempts"),
+        Approval.objects.filter(run__in=runs).order_by().values_list("pk", "state"),
+        RunLog.objects.filter(run__in=runs).order_by().values_list("pk"),
+    )

@@ -42,10 +42,16 @@ class PlaybookSpec:
     """One playbook as its author declared it.
 
     Attributes:
-        trigger: ``"webhook"`` (every ingested alert), a source name, or ``None`` (manual only).
+        trigger: ``"webhook"`` (every ingested alert), a source name, one of ``options.TRIGGERS``, or ``None``
+            (manual only).
         order: position in the sequence of one event, ascending; the name breaks ties.
         when: predicate over the trigger's object, evaluated by the worker as its first step.
         enabled: the initial value of the switch; afterwards the switch on the page wins.
+        cron: when it is due, for the trigger ``"schedule"`` and for no other.
+        timeout: seconds that a run may take, waiting included.
+        lane: the field of the trigger's object whose value names the lane.
+        lane_hold: whether a run that waits keeps its lanes.
+        max_concurrent: how many runs of it there may be at once, over all workers.
         module_path: dotted path of the file inside its playbook directory.
         source_file: path of the file, for people; relative where the code came from a
             stored version.
@@ -64,6 +70,11 @@ class PlaybookSpec:
     on_failure: str
     enabled: bool
     aliases: tuple[str, ...]
+    cron: str | None = None
+    timeout: float | None = None
+    lane: str | None = None
+    lane_hold: bool = False
+    max_concurrent: int | None = None
     module_path: str
     function_name: str
     source_file: str
@@ -105,6 +116,8 @@ class ActionSpec:
         retry_backoff: base in seconds; before attempt n+1 the engine sleeps ``backoff ** n``.
         idempotent: ``True``: safe to call again; ``False``: never call again when the outcome is
             unknown, ask a person; ``None``: undeclared (called again and marked as a repeat).
+        verify: asked, with the call's own arguments, what became of a call whose outcome is unknown; ``None`` says
+            that it was not done, anything else is its result.
         is_async: ``False`` for a blocking `def`, which runs in a thread.
     """
 
@@ -115,6 +128,7 @@ class ActionSpec:
     retry_backoff: float
     description: str
     idempotent: bool | None
+    verify: Callable[..., Any] | None = field(default=None, repr=False)
     is_async: bool
     module_path: str
     function_name: str

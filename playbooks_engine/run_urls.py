@@ -12,4 +12,7 @@ urlpatterns = [
     path("<uuid:pk>/", views.run_detail, name="detail"),
     path("<uuid:pk>/live/", views.run_live, name="live"),
     path("<uuid:pk>/decide/", views.decide, name="decide"),
+    path("<uuid:pk>/cancel/", views.cancel, name="cancel"),
+    path("<uuid:pk>/retry/", views.retry, name="retry"),
+    path("approvals/<uuid:pk>/", views.approve, name="approve"),
 ]

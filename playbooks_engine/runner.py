@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 import logging
+import time
 import uuid
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from contextvars import copy_context
-from dataclasses import dataclass
-from typing import Any, Protocol
+from datetime import UTC, datetime
+from typing import Any
 
 import orjson
 
@@ -18,65 +19,19 @@ from opensoar.actors import Actor
 from playbooks_engine import rows
 from playbooks_engine.codec import Failure, bound_arguments, decode, digest, encode_arguments, encode_result
 from playbooks_engine.context import current_run
+from playbooks_engine.failpoints import reached
 from playbooks_engine.journal import Claim, LostClaim, Write
-from playbooks_engine.lineage import Lineage, current_lineage
+from playbooks_engine.lineage import Lineage, Pending, current_lineage
+from playbooks_engine.masking import Mask
 from playbooks_engine.registry import ActionSpec
+from playbooks_engine.run_parts import NO_ANSWER, Call, Detached, Question, Services
+from playbooks_engine.waits import Waits
 
 logger = logging.getLogger(__name__)
 UNWIND_SECONDS = 5.0  # how long a detached run's coroutine may take to give up before it is abandoned
-
-
-class Detached(BaseException):
-    """A durable call on a run that was let go: no row, no effect. Not an Exception, so that authors do not catch it."""
-
-
-@dataclass(slots=True)
-class Call:
-    """A journal line as replay needs it."""
-
-    id: uuid.UUID
-    key: str
-    name: str
-    args_digest: bytes
-    state: str
-    output: str | None
-    error_value: str | None
-    attempts: int
-    failed_attempts: int
-    interrupted: bool  # its last attempt was begun and never finished
-    decision: str
-    idempotency_key: uuid.UUID
-
-
-class Services(Protocol):
-    """What a run needs of the process it lives in."""
-
-    def submit(self, write: Write) -> Future[None]:
-        """Store a write; see JournalWriter."""
-
-    # Both return futures, not coroutines: wrapping a coroutine would create a task and shift the lineage.
-    def in_helper_thread[T](self, work: Callable[[], T]) -> asyncio.Future[T]:
-        """Run ORM work in the bounded pool."""
-
-    def in_action_thread[T](self, work: Callable[[], T]) -> asyncio.Future[T]:
-        """Run a blocking action in a thread."""
-
-    async def may_call(self) -> None:
-        """Wait while this worker must not start calls (its beat could not be written, it is shutting down)."""
-
-    def helper(self, live: LiveRun, name: str, arguments: dict[str, Any], call: rows.NewCall) -> Any:
-        """Do a helper and record it, in one short transaction (called in a helper thread)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """Why a run needs a person, and which answers it takes."""
-
-    reason: str
-    text: str
-    choices: tuple[str, ...]
-    call_id: str | None = None
-    detail: Mapping[str, Any] | None = None
+MAX_LOG_LINE = 10_000  # characters
+VERIFYING = -1  # in place of an attempt's number
+IDLE_SECONDS = 1.0  # how long nothing may move in a run before it is parked
 
 
 class LiveRun:
@@ -92,19 +47,38 @@ class LiveRun:
         actor: Actor,
         journal: dict[str, Call],
         namespace: Mapping[str, Any],
+        name: str = "",
+        incident: Mapping[str, Any] | None = None,
+        incident_id: uuid.UUID | None = None,
+        secrets: Mapping[str, str] | None = None,
     ) -> None:
         self.services = services
         self.claim = claim
         self.run_id = run_id
+        self.name = name  # of the playbook
         self.alert_uuid = alert_id
+        self.incident_uuid = incident_id
+        self.incident = incident
         self.actor = actor
         self.journal = journal
         self.namespace = namespace
+        self.mask = Mask()
         self.question: Question | None = None
+        self.ended_as = ""  # why it was let go: parked | cancelled | timed_out
+        self.parked_until = datetime.max.replace(tzinfo=UTC)
+        self.parked_for = ""
+        self.cancelled_by = ""
         self.lost = False  # the claim is gone, or the process lets go: write nothing more
         self.detached = False
-        self.in_flight = 0
-        self.tasks: set[asyncio.Task[Any]] = set()
+        self.in_flight = 0  # attempts of actions, helpers and writes that somebody waits for
+        self.moved_at = time.monotonic()
+        self.pending = Pending()
+        self.waits = Waits(self)
+        self.open_calls: set[uuid.UUID] = set()  # begun, and without an outcome yet
+        self.failures: list[
+            tuple[BaseException, str]
+        ] = []  # what was raised into the playbook, by which call
+        self._secrets = secrets or {}
         self._main: asyncio.Task[Any] | None = None
         self._released: asyncio.Future[None] | None = None
 
@@ -118,42 +92,61 @@ class LiveRun:
     async def call_action(self, spec: ActionSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Execute an action once for this run, or return what it returned before."""
         key = self._next_key()
-        encoded = encode_arguments(bound_arguments(spec.func, args, kwargs))
+        encoded = self.mask.text(encode_arguments(bound_arguments(spec.func, args, kwargs)))
         call = self.journal.get(key)
         if call is not None:
-            self._compare(call, spec.name, encoded)
-            if call.state in ("success", "failed"):
-                return await self._recorded(call)
-            if call.interrupted and spec.idempotent is False and not call.decision:
-                self._ask_about_unknown(call, encoded)
+            self.compare(call, spec.name, encoded)
+            if call.is_over:
+                return await self.recorded(call)
+            if call.interrupted and not call.decision:
+                known = await self._ask_the_target(spec, args, kwargs, call, encoded)
+                if known is not NO_ANSWER:
+                    return known
+            elif call.wake_at is not None:
+                await self.waits.until(key, call.id, call.wake_at)
         return await self._perform(spec, args, kwargs, key, encoded, call)
 
     async def call_helper(self, name: str, arguments: dict[str, Any]) -> Any:
         """Do one of the named helpers as a durable step: effect and journal line share one transaction."""
         key = self._next_key()
-        encoded = encode_arguments(arguments)
+        encoded = self.mask.text(encode_arguments(arguments))
         call = self.journal.get(key)
         if call is not None:
-            self._compare(call, name, encoded)
-            return await self._recorded(call)
+            self.compare(call, name, encoded)
+            return await self.recorded(call)
         new = rows.NewCall.make(self.run_id, key, "helper", name, encoded, idempotent=True)
         await self._permission()
         try:
-            work = functools.partial(self.services.helper, self, name, arguments, new)
-            output = await self._shielded(self.services.in_helper_thread(work))
-        except LostClaim:
-            self.let_go()
-            raise Detached from None
+            work = functools.partial(self.services.helper, self, name, decode(encoded), new)
+            output = await self.in_thread(work)
         except Exception as error:
-            failure = Failure.of(error)
             attempt_id, attempt = rows.attempt(self.claim, self.run_id, new.id, 1)
-            statements = [new.insert, attempt]
-            statements += rows.outcome(
-                new.id, attempt_id, output=None, error=str(error), error_value=failure.to_text()
-            )
-            await self._durable(statements)
-            raise failure.rebuild(self.namespace) from error
+            failure, outcome = self._failure(new.id, attempt_id, error)
+            await self.durable([new.insert, attempt, *outcome])
+            raise self._raised(failure, key) from error
         return decode(output)
+
+    async def call_sleep(self, seconds: float) -> None:
+        """Wait as a durable step."""
+        await self.waits.sleep(self._next_key(), seconds)
+
+    async def call_approval(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Ask people as a durable step."""
+        return await self.waits.approval(self._next_key(), arguments)
+
+    def log(self, level: str, text: str) -> None:
+        """Keep a line for the run's page; one that is logged again on replay is the same line."""
+        lineage = current_lineage.get()
+        if self.detached or lineage is None:
+            return
+        line = self.mask.text(text)[:MAX_LOG_LINE].replace("\0", "\N{REPLACEMENT CHARACTER}")
+        self.later([rows.log_line(self.run_id, lineage.next_line(), level, line)])
+
+    def secret(self, name: str) -> str:
+        """The secret of that name; from now on it is masked in whatever this run stores."""
+        value = self._secrets[name]
+        self.mask.add(name, value)
+        return value
 
     # --- how an action is performed ----------------------------------------------------------------------------
 
@@ -171,37 +164,40 @@ class LiveRun:
         new = (
             None
             if call
-            else rows.NewCall.make(self.run_id, key, "action", spec.name, encoded, spec.idempotent)
+            else rows.NewCall.make(self.run_id, key, "action", spec.name, encoded, idempotent=spec.idempotent)
         )
         call_id = call.id if call else new.id  # type: ignore[union-attr]
-        repeat = call is not None and call.interrupted and call.decision != "not_done"
+        interrupted = call is not None and call.interrupted
+        repeat = call is not None and interrupted and call.decision != "not_done"
         while True:
             number += 1
             attempt_id, attempt = rows.attempt(self.claim, self.run_id, call_id, number)
             first = new.insert if new and number == 1 else (rows.CALL_AGAIN, (number, repeat, call_id))
             statements: list[rows.Statement] = [first, attempt]
-            if repeat:
+            if interrupted:
                 statements.insert(0, (rows.ATTEMPTS_UNKNOWN, (call_id,)))
             await self._permission()
-            await self._durable(statements)
-            repeat = False
+            reached("intent.before", spec.name)
+            self.open_calls.add(call_id)
+            await self.durable(statements)
+            reached("intent.after", spec.name)
+            interrupted = repeat = False
             try:
                 value = await self._attempt(spec, args, kwargs, key, retries_used)
             except asyncio.CancelledError as error:
                 # The author's own wait_for or TaskGroup gave up: that is the outcome, and it stays so.
                 if not self.detached:
-                    self._store_failure(call_id, attempt_id, error)
+                    self._conclude(spec.name, call_id, self._failure(call_id, attempt_id, error)[1])
                 raise
             except Exception as error:
                 if retries_used < spec.retries:
                     retries_used += 1
-                    now = rows.utcnow()
-                    self._later([(rows.FINISH_ATTEMPT, ("failed", str(error), now, attempt_id))])
-                    await asyncio.sleep(spec.delay_before(retries_used + 1))
+                    await self._before_retry(spec, key, call_id, attempt_id, retries_used, error)
                     continue
-                failure = self._store_failure(call_id, attempt_id, error)
-                raise failure.rebuild(self.namespace) from error
-            return self._store_success(spec, call_id, attempt_id, value)
+                failure, outcome = self._failure(call_id, attempt_id, error)
+                self._conclude(spec.name, call_id, outcome)
+                raise self._raised(failure, key) from error
+            return self._success(spec, call_id, attempt_id, key, value)
 
     async def _attempt(
         self, spec: ActionSpec, args: tuple[Any, ...], kwargs: dict[str, Any], key: str, retry: int
@@ -212,6 +208,7 @@ class LiveRun:
         token = current_lineage.set(outer.inside(key, retry))
         self.in_flight += 1
         limit = asyncio.timeout(spec.timeout)
+        reached("call.before", spec.name)
         try:
             async with limit:
                 if spec.is_async:
@@ -223,38 +220,79 @@ class LiveRun:
                 raise TimeoutError(f"action {spec.name!r} took longer than its {spec.timeout:g} s") from error
             raise
         finally:
+            reached("call.after", spec.name)
             self.in_flight -= 1
+            self.moved_at = time.monotonic()
             current_lineage.reset(token)
 
-    def _store_success(self, spec: ActionSpec, call_id: uuid.UUID, attempt_id: uuid.UUID, value: Any) -> Any:
+    async def _before_retry(
+        self, spec: ActionSpec, key: str, call_id: uuid.UUID, attempt_id: uuid.UUID, retry: int,
+        error: Exception,
+    ) -> None:  # fmt: skip
+        """Record the failed attempt and wait; a long wait is a durable one."""
+        delay = spec.delay_before(retry + 1)
+        wake_at = self.services.in_seconds(delay)
+        self.later(
+            [
+                (rows.FINISH_ATTEMPT, ("failed", self._hidden(str(error)), rows.utcnow(), attempt_id)),
+                (rows.CALL_WAITS, (wake_at, call_id)),
+            ]
+        )
+        await self.waits.until(key, call_id, wake_at)
+
+    def _success(
+        self, spec: ActionSpec, call_id: uuid.UUID, attempt_id: uuid.UUID | None, key: str, value: Any
+    ) -> Any:
         try:
-            output = encode_result(f"action {spec.name!r}", value)
-        except (
-            TypeError
-        ) as error:  # it ran; what it returned cannot be kept. Not retried, the effect is there
-            self._store_failure(call_id, attempt_id, error)
-            raise
-        self._later(rows.outcome(call_id, attempt_id, output=output, error="", error_value=None))
+            output = self.mask.text(encode_result(f"action {spec.name!r}", value))
+        except TypeError as error:
+            # It ran; what it returned cannot be kept. Not retried, the effect is there.
+            failure, outcome = self._failure(call_id, attempt_id, error)
+            self._conclude(spec.name, call_id, outcome)
+            raise self._raised(failure, key) from error
+        outcome = rows.outcome(call_id, attempt_id, output=output, error="", error_value=None)
+        self._conclude(spec.name, call_id, outcome)
         return decode(output)
 
-    def _store_failure(self, call_id: uuid.UUID, attempt_id: uuid.UUID, error: BaseException) -> Failure:
+    def _conclude(self, name: str, call_id: uuid.UUID, outcome: list[rows.Statement]) -> None:
+        reached("result.before", name)
+        self.open_calls.discard(call_id)
+        self.later(outcome)
+
+    def _failure(
+        self, call_id: uuid.UUID, attempt_id: uuid.UUID | None, error: BaseException
+    ) -> tuple[Failure, list[rows.Statement]]:
         failure = Failure.of(error)
-        text = str(error) or type(error).__name__
-        self._later(rows.outcome(call_id, attempt_id, output=None, error=text, error_value=failure.to_text()))
-        return failure
+        if self.mask:
+            failure = Failure.from_text(self.mask.text(failure.to_text()))
+        text = self._hidden(str(error) or type(error).__name__)
+        return failure, rows.outcome(
+            call_id, attempt_id, output=None, error=text, error_value=failure.to_text()
+        )
+
+    def _hidden(self, text: str) -> str:
+        return self.mask.text(text).replace("\0", "\N{REPLACEMENT CHARACTER}")
 
     # --- replay ------------------------------------------------------------------------------------------------
 
-    async def _recorded(self, call: Call) -> Any:
+    async def recorded(self, call: Call) -> Any:
+        """What the call gave in the run's first life: its value, or its exception."""
         if call.state == "success":
             return decode(call.output)
         failure = Failure.from_text(call.error_value or "{}")
         if failure.class_path == "asyncio.exceptions:CancelledError":
             # In its first life the author cancelled this call from outside; the same will happen again.
             await asyncio.Event().wait()
-        raise failure.rebuild(self.namespace)
+        raise self._raised(failure, call.key)
 
-    def _compare(self, call: Call, name: str, encoded: str) -> None:
+    def _raised(self, failure: Failure, key: str) -> Exception:
+        """The failure as the playbook sees it, in both lives; remembered, for what the run may end with."""
+        error = failure.rebuild(self.namespace)
+        self.failures.append((error, key))
+        return error
+
+    def compare(self, call: Call, name: str, encoded: str) -> None:
+        """Stop the run where a replayed call is not the one that was recorded."""
         if call.name == name and call.args_digest == digest(encoded):
             return
         self.stop_with(
@@ -268,12 +306,48 @@ class LiveRun:
             )
         )
 
-    def _ask_about_unknown(self, call: Call, encoded: str) -> None:
+    async def _ask_the_target(
+        self, spec: ActionSpec, args: tuple[Any, ...], kwargs: dict[str, Any], call: Call, encoded: str
+    ) -> Any:
+        """What became of a call that was begun and never finished: its result, or NO_ANSWER where it is to be made.
+
+        ``verify=`` asks the target; without it, and where the call must not be made twice, a person is asked.
+        """
+        if spec.verify is None:
+            if spec.idempotent is False:
+                self._ask_about_unknown(call, encoded, "")
+            return NO_ANSWER
+        outer = current_lineage.get()
+        assert outer is not None
+        token = current_lineage.set(
+            outer.inside(call.key, VERIFYING)
+        )  # what it calls shifts no key of the playbook
+        self.in_flight += 1
+        try:
+            async with asyncio.timeout(spec.timeout):
+                if inspect.iscoroutinefunction(spec.verify):
+                    found = await spec.verify(*args, **kwargs)
+                else:
+                    found = await self.services.in_action_thread(
+                        functools.partial(spec.verify, *args, **kwargs)
+                    )
+        except Exception as error:
+            self._ask_about_unknown(call, encoded, f" Asking the target failed: {error}")
+        finally:
+            self.in_flight -= 1
+            current_lineage.reset(token)
+        if found is None:
+            call.decision = "not_done"
+            return NO_ANSWER
+        await self.durable([(rows.ATTEMPTS_VERIFIED, (rows.utcnow(), call.id))])
+        return self._success(spec, call.id, None, call.key, found)
+
+    def _ask_about_unknown(self, call: Call, encoded: str, why: str) -> None:
         self.stop_with(
             Question(
                 reason="unknown_outcome",
                 text=f"{call.name!r} was started, and its outcome is unknown: the worker ended before it was recorded. "
-                "It is declared idempotent=False, so it is not called again without you.",
+                f"It must not be made twice, so it is not called again without you.{self._hidden(why)}",
                 choices=("done", "not_done", "again", "cancel"),
                 call_id=str(call.id),
                 detail={"name": call.name, "arguments": orjson.loads(encoded)},
@@ -289,6 +363,35 @@ class LiveRun:
         self.let_go(lost=False)
         raise Detached
 
+    def park_if_idle(self) -> None:
+        """Let go of a run that does nothing but wait durably, for a while to come.
+
+        Nothing of it may be under way: no call, no timer of its own code, and for a second nothing else either; unless
+        its only task is the one that waits.
+        """
+        if not self.waits or self.in_flight or self.detached:
+            return
+        alone = len(self.waits) == 1 and not self.pending.tasks
+        if not alone and time.monotonic() - self.moved_at < IDLE_SECONDS:
+            return
+        if self.services.seconds_until(self.waits.first) < IDLE_SECONDS:
+            return
+        if self.pending.has_timer(asyncio.get_running_loop().time()):
+            return
+        self.parked_until, self.parked_for = self.waits.first, self.waits.why()
+        self.end_as("parked")
+
+    @property
+    def has_open_calls(self) -> bool:
+        """Whether its end leaves calls behind that nobody waited for."""
+        return bool(self.open_calls)
+
+    def end_as(self, why: str) -> None:
+        """Stop the run here and now: ``parked``, ``cancelled`` or ``timed_out``. What is under way has no result."""
+        if not self.detached:
+            self.ended_as = why
+            self.let_go(lost=False)
+
     def let_go(self, *, lost: bool = True) -> None:
         """Detach: from now on durable calls raise, so that an author's ``finally`` fires nothing; then unwind."""
         self.lost = self.lost or lost
@@ -298,7 +401,7 @@ class LiveRun:
         if self._released is not None and not self._released.done():
             self._released.set_result(None)
         current = asyncio.current_task()
-        for task in list(self.tasks):
+        for task in list(self.pending.tasks):
             if task is not current:
                 task.cancel()
         if self._main is not None and self._main is not current:
@@ -308,9 +411,9 @@ class LiveRun:
         """Run ``body`` (the playbook) with this run current. Returns its value, raises its exception.
 
         Raises:
-            Detached: the run was let go meanwhile; ``question`` tells whether a person is asked.
+            Detached: the run was let go meanwhile; ``question`` and ``ended_as`` tell why.
         """
-        root = Lineage("0", self.tasks)
+        root = Lineage("0", self.pending)
 
         def start() -> asyncio.Task[Any]:
             current_run.set(self)
@@ -339,7 +442,7 @@ class LiveRun:
     async def _end_leftovers(self) -> None:
         """Tasks that the playbook started and did not await end with it; their calls have no effect any more."""
         self.detached = True
-        leftovers = [task for task in self.tasks if not task.done()]
+        leftovers = [task for task in self.pending.tasks if not task.done()]
         for task in leftovers:
             task.cancel()
         if leftovers:
@@ -347,11 +450,22 @@ class LiveRun:
 
     # --- small things ------------------------------------------------------------------------------------------
 
+    def calls_behind(self, error: BaseException) -> list[str]:
+        """Keys of the calls whose failure ``error`` is, or comes from."""
+        chain: list[BaseException] = [error]
+        for link in chain:
+            more = [link.__cause__, link.__context__]
+            if isinstance(link, BaseExceptionGroup):
+                more += link.exceptions
+            chain += [found for found in more if found is not None and found not in chain]
+        return [key for raised, key in self.failures if any(raised is link for link in chain)]
+
     def _next_key(self) -> str:
         if self.detached:
             raise Detached
         lineage = current_lineage.get()
         assert lineage is not None, "a run's code runs inside its lineage"
+        self.moved_at = time.monotonic()
         return lineage.next_key()
 
     async def _permission(self) -> None:
@@ -359,7 +473,12 @@ class LiveRun:
         if self.detached:
             raise Detached
 
-    async def _durable(self, statements: list[rows.Statement]) -> None:
+    async def durable(self, statements: list[rows.Statement]) -> None:
+        """Store, and wait until it is stored.
+
+        Raises:
+            Detached: the run was lost or let go meanwhile.
+        """
         try:
             await self._shielded(asyncio.wrap_future(self.services.submit(Write(self.claim, statements))))
         except LostClaim:
@@ -368,25 +487,40 @@ class LiveRun:
         if self.detached:
             raise Detached
 
+    async def in_thread[T](self, work: Callable[[], T]) -> T:
+        """Do fenced ORM work in a helper thread.
+
+        Raises:
+            Detached: the claim is lost.
+        """
+        try:
+            return await self._shielded(self.services.in_helper_thread(work))
+        except LostClaim:
+            self.let_go()
+            raise Detached from None
+
+    def given_up(self, call_id: uuid.UUID, error: BaseException) -> None:
+        """The author's own wait_for or TaskGroup gave a wait up: that is its outcome, and it stays so."""
+        if not self.detached:
+            self.open_calls.discard(call_id)
+            self.later(self._failure(call_id, None, error)[1])
+
     async def _shielded[T](self, inner: asyncio.Future[T]) -> T:
         """Await to the end even if the author cancels: what is being stored is stored, then the cancel goes on."""
+        self.in_flight += 1
         try:
             return await asyncio.shield(inner)
         except asyncio.CancelledError:
             if not inner.done():
                 await asyncio.wait({inner}, timeout=UNWIND_SECONDS)
             raise
+        finally:
+            self.in_flight -= 1
+            self.moved_at = time.monotonic()
 
-    def _later(self, statements: list[rows.Statement]) -> None:
+    def later(self, statements: list[rows.Statement]) -> None:
         """Store without waiting. Writes are stored in order, so the next intent is durable only after this."""
-        loop = asyncio.get_running_loop()
-
-        def settled(done: Future[None]) -> None:
-            if done.exception() is not None:
-                logger.warning("run %s: a result could not be stored: %s", self.run_id, done.exception())
-                loop.call_soon_threadsafe(self.let_go)
-
-        self.services.submit(Write(self.claim, statements)).add_done_callback(settled)
+        self.services.store_later(self, statements)
 
 
 async def _call(body: Callable[[], Any]) -> Any:

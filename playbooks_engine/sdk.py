@@ -10,9 +10,9 @@ from __future__ import annotations
 import functools
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from datetime import timedelta
 from typing import Any, ParamSpec, TypeVar
 
-from opensoar.conditions import parse
 from playbooks_engine import context, options
 from playbooks_engine.options import (
     durable_name,
@@ -22,7 +22,6 @@ from playbooks_engine.options import (
     plain_text,
     seconds,
     strict_options,
-    trigger_name,
     whole_number,
 )
 from playbooks_engine.registry import (
@@ -64,13 +63,19 @@ def playbook(
     enabled: bool = True,
     aliases: Iterable[str] = (),
     when: Callable[[Any], object] | None = None,
+    cron: str | None = None,
+    timeout: timedelta | float | None = None,
+    lane: str | None = None,
+    lane_hold: bool = False,
+    max_concurrent: int | None = None,
 ) -> Callable[[PlaybookT], PlaybookT]:
     """Declare an `async def` function to be a playbook; returns the function itself.
 
     Args:
-        trigger: ``"webhook"`` for every ingested alert, the name of a source (``"elastic"``), or
-            None (also ``"manual"``) for a playbook that people start.
-        conditions: which alerts, see docs/playbooks.md; none means all.
+        trigger: ``"webhook"`` for every ingested alert, the name of a source (``"elastic"``),
+            ``"incident"``, ``"incident.updated"``, ``"incident.closed"``, ``"observable"``,
+            ``"schedule"``, or None (also ``"manual"``) for a playbook that people start.
+        conditions: which alerts (incidents, observables), see docs/playbooks.md; none means all.
         name: durable identity, by default the function's name.
         order: position among the playbooks of one event, ascending; the name breaks ties.
         priority: ``"high"``, ``"default"`` or ``"low"``: which sequences workers take first.
@@ -79,17 +84,28 @@ def playbook(
         aliases: former names, so that their history stays with this playbook.
         when: predicate for what conditions cannot say; the worker evaluates it first and records
             the run as skipped where it is false.
+        cron: when a ``"schedule"`` is due, five fields in the installation's time zone.
+        timeout: how long a run may take, waiting included; seconds or a timedelta.
+        lane: field whose value keeps sequences about one thing from interleaving (``"hostname"``).
+        lane_hold: keep the lane while a run waits.
+        max_concurrent: how many runs of this playbook there may be at once, over all workers.
 
     Raises:
         ValueError, TypeError: something that cannot work, said at declaration.
     """
-    trigger = trigger_name(trigger)
-    condition = parse(conditions)
+    trigger = options.trigger_name(trigger)
+    condition = options.conditions_for(trigger, conditions)
+    cron = options.cron_for(trigger, cron)
+    limit = options.duration("timeout", timeout)
+    lane = options.lane_for(trigger, lane)
+    options.true_or_false("lane_hold", lane_hold)
+    if lane_hold and lane is None:
+        raise ValueError("lane_hold keeps a lane: give lane= as well")
+    options.count("max_concurrent", max_concurrent)
     one_of("priority", priority, PRIORITIES)
     one_of("on_failure", on_failure, ON_FAILURE)
     whole_number(order)
-    if not isinstance(enabled, bool):
-        raise TypeError(f"enabled is True or False, not {enabled!r}")
+    options.true_or_false("enabled", enabled)
     if when is not None and (not callable(when) or options.is_async(when)):
         raise TypeError("when takes a plain function of the trigger's object that returns a bool")
     if isinstance(aliases, str):
@@ -115,6 +131,11 @@ def playbook(
             on_failure=on_failure,
             enabled=enabled,
             aliases=former,
+            cron=cron,
+            timeout=limit,
+            lane=lane,
+            lane_hold=lane_hold,
+            max_concurrent=max_concurrent,
             parameters=parameters_of(func, f"playbook {own_name!r}"),
             **origin(func),
         )
@@ -135,6 +156,7 @@ def action(
     retry_backoff: float = 1.0,
     description: str = "",
     idempotent: bool | None = None,
+    verify: Callable[..., Any] | None = None,
 ) -> Callable[[Callable[P, Any]], Callable[P, Coroutine[Any, Any, Any]]]:
     """Declare a function to be an action: a step with a result that is kept and never redone.
 
@@ -147,6 +169,9 @@ def action(
         retry_backoff: before attempt n+1 the engine sleeps ``retry_backoff ** n`` seconds.
         idempotent: what to do with a call whose outcome is unknown after a crash: True calls it
             again, False stops and asks a person, None calls it again and marks the repeat.
+        verify: asked first about such a call, with the call's own arguments (`def` or `async def`):
+            None says that it was not done, and it is made; anything else is taken as its result.
+            Where `verify` raises, a person is asked.
 
     Raises:
         ValueError, TypeError: something that cannot work, said at declaration.
@@ -157,6 +182,8 @@ def action(
         raise ValueError(f"retries is a whole number from 0 up, not {retries!r}")
     if idempotent is not None and not isinstance(idempotent, bool):
         raise TypeError(f"idempotent is True, False or None, not {idempotent!r}")
+    if verify is not None and not callable(verify):
+        raise TypeError("verify takes a function with the action's own parameters")
     plain_text("description", description)
 
     def declare(func: Callable[P, Any]) -> Callable[P, Coroutine[Any, Any, Any]]:
@@ -168,6 +195,7 @@ def action(
             retry_backoff=retry_backoff,
             description=description or first_line(func),
             idempotent=idempotent,
+            verify=verify,
             is_async=options.is_async(func),
             **origin(func),
         )

@@ -13,7 +13,7 @@ import orjson
 from rest_framework import serializers
 
 from opensoar.api.fields import Flag, Json, StrictSerializer, Text
-from playbooks_engine.models import ActionResult, CallOutput, Playbook, PlaybookRun, Priority
+from playbooks_engine.models import ActionResult, Approval, CallOutput, Playbook, PlaybookRun, Priority
 
 
 class PlaybookSerializer(serializers.Serializer[Any]):
@@ -33,6 +33,9 @@ class PlaybookSerializer(serializers.Serializer[Any]):
     trigger_type = serializers.CharField(allow_null=True, help_text="null: only people start it")
     trigger_config = serializers.DictField()
     on_failure = serializers.ChoiceField(["continue", "stop"])
+    cron = serializers.CharField(allow_null=True, help_text="when trigger_type is schedule")
+    lane = serializers.CharField(allow_null=True, help_text="runs that agree in this field take turns")
+    isolated = serializers.BooleanField(help_text="runs in a process of its own until its file changes")
     enabled = serializers.BooleanField()
     missing = serializers.BooleanField(help_text="its file is gone")
     version = serializers.IntegerField()
@@ -55,6 +58,32 @@ class ActionResultSerializer(serializers.Serializer[Any]):
     attempt = serializers.IntegerField()
     repeated = serializers.BooleanField()
     correlation_id = serializers.UUIDField()
+
+
+class ApprovalSerializer(serializers.Serializer[Any]):
+    """What a run asks people."""
+
+    id = serializers.UUIDField()
+    run_id = serializers.UUIDField()
+    playbook_name = serializers.CharField()
+    summary = serializers.CharField()
+    of = Json(help_text="what would be done")
+    policy = serializers.CharField(allow_null=True)
+    status = serializers.ChoiceField(Approval.State.choices)
+    on_timeout = serializers.ChoiceField(["deny", "approve"], help_text="what nobody's answer means")
+    expires_at = serializers.DateTimeField()
+    decided_by = serializers.CharField(allow_null=True)
+    decided_at = serializers.DateTimeField(allow_null=True)
+    comment = serializers.CharField(allow_blank=True)
+    created_at = serializers.DateTimeField()
+
+
+class LogSerializer(serializers.Serializer[Any]):
+    """A line that a playbook logged."""
+
+    at = serializers.DateTimeField()
+    level = serializers.CharField()
+    text = serializers.CharField()
 
 
 class RunSerializer(serializers.Serializer[Any]):
@@ -80,6 +109,11 @@ class RunSerializer(serializers.Serializer[Any]):
     input_data = Json()
     result = Json()
     requested_by = serializers.CharField(allow_null=True, help_text="who started it by hand")
+    retry_of = serializers.UUIDField(allow_null=True)
+    waits_for = serializers.CharField(allow_null=True, help_text="why it waits, in words")
+    wake_at = serializers.DateTimeField(allow_null=True, help_text="when it goes on by itself")
+    cancel_requested_at = serializers.DateTimeField(allow_null=True)
+    approvals = ApprovalSerializer(many=True)
     action_results = ActionResultSerializer(many=True)
     created_at = serializers.DateTimeField()
 
@@ -127,6 +161,24 @@ class RunOnIn(StrictSerializer):
     input_data = Json(required=False)
 
 
+class CancelIn(StrictSerializer):
+    """Whether the rest of its sequence is cancelled with it."""
+
+    sequence = Flag(required=False)
+
+
+class RetryIn(StrictSerializer):
+    """Whether the playbook's file as it is now is run, in place of the source the run had."""
+
+    current_source = Flag(required=False)
+
+
+class ApprovalDecisionIn(StrictSerializer):
+    """What is said about the decision."""
+
+    comment = Text(required=False, allow_blank=True, max_length=2000)
+
+
 class DecideIn(StrictSerializer):
     """The answer to a run that needs attention; ``value`` is the result of a call that is ``done``."""
 
@@ -149,6 +201,9 @@ def show_playbook(playbook: Playbook) -> dict[str, Any]:
         "trigger_type": playbook.trigger,
         "trigger_config": {"conditions": playbook.conditions},
         "on_failure": playbook.on_failure,
+        "cron": playbook.cron or None,
+        "lane": playbook.lane or None,
+        "isolated": playbook.isolated_since is not None,
         "enabled": playbook.enabled,
         "missing": playbook.missing_since is not None,
         "version": playbook.version,
@@ -190,6 +245,11 @@ def _run(run: PlaybookRun, outputs: Mapping[UUID, str]) -> dict[str, Any]:
         "input_data": _json(run.input),
         "result": run.result_value,
         "requested_by": run.requested_name or None,
+        "retry_of": str(run.retry_of_id) if run.retry_of_id else None,
+        "waits_for": sequence.waits_for or None,
+        "wake_at": sequence.wake_at,
+        "cancel_requested_at": run.cancel_requested_at,
+        "approvals": [show_approval(approval, run.playbook.name) for approval in run.approvals.all()],
         "action_results": [_call(call, outputs.get(call.pk, call.output)) for call in run.calls.all()],
         "created_at": run.created_at,
     }
@@ -210,6 +270,25 @@ def _call(call: ActionResult, output: str | None) -> dict[str, Any]:
         "attempt": call.attempts,
         "repeated": call.repeated,
         "correlation_id": str(call.idempotency_key),
+    }
+
+
+def show_approval(approval: Approval, playbook_name: str = "") -> dict[str, Any]:
+    """The public Approval shape."""
+    return {
+        "id": str(approval.pk),
+        "run_id": str(approval.run_id),
+        "playbook_name": playbook_name or approval.run.playbook.name,
+        "summary": approval.summary,
+        "of": _json(approval.of),
+        "policy": approval.policy or None,
+        "status": approval.state,
+        "on_timeout": approval.on_timeout,
+        "expires_at": approval.expires_at,
+        "decided_by": approval.decided_name or None,
+        "decided_at": approval.decided_at,
+        "comment": approval.comment,
+        "created_at": approval.created_at,
     }
 
 

@@ -1,12 +1,14 @@
-"""What a playbook sees of an alert or an incident: JSON types, with the names of the public API."""
+"""What a playbook sees of alerts, incidents and observables: JSON types, with the names of the public API."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
-from alerts.models import Alert, AlertCounter, Delivery
-from incidents.models import Incident
+from alerts.models import Alert, AlertCounter, AlertObservable, Delivery, Observable
+from incidents.models import Incident, IncidentAlert
+
+MAX_ALERTS = 100  # ids of alerts in a snapshot, the newest
 
 
 def _iso(moment: datetime | None) -> str | None:
@@ -51,22 +53,48 @@ def alert_snapshot(alert: Alert) -> dict[str, Any]:
 
 
 def incident_snapshot(incident: Incident) -> dict[str, Any]:
-    """The incident's fields as they are now."""
+    """The incident's fields as they are now (``playbooks_engine.incident.Incident.FIELDS``)."""
     owner = incident.assigned_to
+    links = IncidentAlert.objects.filter(incident_id=incident.pk).order_by("-alert_id")
     return {
         "id": str(incident.pk),
         "number": incident.number,
+        "reference": incident.reference,
         "title": incident.title,
         "description": incident.description,
         "severity": incident.severity,
         "status": incident.status,
+        "determination": incident.determination,
+        "impact": incident.impact,
+        "summary": incident.summary,
         "partner": incident.partner.public_slug,
         "tags": incident.tags,
+        "techniques": incident.techniques,
         "tlp": incident.tlp,
         "pap": incident.pap,
         "assigned_to": str(owner.pk) if owner else None,
         "assigned_username": owner.username if owner else None,
+        "alerts": [str(pk) for pk in links.values_list("alert_id", flat=True)[:MAX_ALERTS]],
         "created_at": _iso(incident.created_at),
         "updated_at": _iso(incident.updated_at),
+        "contained_at": _iso(incident.contained_at),
         "closed_at": _iso(incident.closed_at),
+    }
+
+
+def observable_snapshot(observable: Observable) -> dict[str, Any]:
+    """The observable's fields as they are now (``playbooks_engine.incident.Observable.FIELDS``)."""
+    links = AlertObservable.objects.filter(observable_id=observable.pk).order_by("-alert_id")
+    return {
+        "id": str(observable.pk),
+        "type": observable.type,
+        "value": observable.value,
+        "internal": observable.internal,
+        "source": observable.source,
+        "tags": observable.tags,
+        "partner": observable.partner.public_slug,
+        "verdict": observable.verdict,
+        "enrichment_status": observable.enrichment_status,
+        "alerts": [str(pk) for pk in links.values_list("alert_id", flat=True)[:MAX_ALERTS]],
+        "first_seen": _iso(observable.created_at),
     }

@@ -7,9 +7,11 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import F
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from playbooks_engine import loader
@@ -18,6 +20,10 @@ from playbooks_engine.registry import PlaybookSpec
 from playbooks_engine.sources import module_name, walk
 
 SYNC_LOCK = 7_041_001  # pg_advisory_xact_lock: two workers that boot together sync one after the other
+
+# Schedules count from ``updated_at``, so only what decides when a playbook is due moves it: an edit of its description
+# in the second when it is due must not lose that firing. It is the database's time, as due times are.
+SCHEDULING = frozenset({"trigger", "cron", "missing_since"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +104,8 @@ def _version(file: loader.FileResult) -> PlaybookVersion:
 
 
 def _sync_playbook(spec: PlaybookSpec, version: PlaybookVersion) -> None:
-    values = {
+    values: dict[str, Any] = {
+        "name": spec.name,
         "description": spec.description,
         "module_path": spec.module_path,
         "function_name": spec.function_name,
@@ -107,6 +114,8 @@ def _sync_playbook(spec: PlaybookSpec, version: PlaybookVersion) -> None:
         "order": spec.order,
         "priority": Priority[spec.priority.upper()],
         "on_failure": spec.on_failure,
+        "cron": spec.cron or "",
+        "lane": spec.lane or "",
         "current_id": version.pk,
         "missing_since": None,
     }
@@ -116,10 +125,16 @@ def _sync_playbook(spec: PlaybookSpec, version: PlaybookVersion) -> None:
         .first()
     )
     if row is None:
-        Playbook.objects.create(name=spec.name, enabled=spec.enabled, **values)
-    elif row.name != spec.name or any(getattr(row, name) != value for name, value in values.items()):
-        # A renamed playbook (aliases=) keeps its row: its runs, its switch.
-        Playbook.objects.filter(pk=row.pk).update(name=spec.name, **values, updated_at=timezone.now())
+        Playbook.objects.create(enabled=spec.enabled, updated_at=Now(), **values)
+        return
+    # A renamed playbook (aliases=) keeps its row: its runs, its switch.
+    changed = {name for name, value in values.items() if getattr(row, name) != value}
+    if "current_id" in changed:
+        values["isolated_since"] = None  # other source: it may run among the others again
+    if changed & SCHEDULING:
+        values["updated_at"] = Now()
+    if changed:
+        Playbook.objects.filter(pk=row.pk).update(**values)
 
 
 def _last_good(loaded: loader.LoadResult, versions: dict[str, uuid.UUID]) -> dict[str, uuid.UUID]:

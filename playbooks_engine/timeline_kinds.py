@@ -56,3 +56,49 @@ class RunDecided(Kind):
     run_id: str
     call: str | None
     decision: str
+
+
+@register
+@dataclass(frozen=True, slots=True)
+class ApprovalAsked(Kind):
+    """A run asks people to approve something."""
+
+    action: ClassVar[str] = "approval_requested"
+    label: ClassVar[str] = "Approval requested"
+    group: ClassVar[str] = "actions"
+    icon: ClassVar[str] = "hourglass"
+
+    playbook: str
+    run_id: str
+    summary: str
+
+
+@register
+@dataclass(frozen=True, slots=True)
+class ApprovalDecided(Kind):
+    """A person approved or denied what a run asked for."""
+
+    action: ClassVar[str] = "approval_decided"
+    label: ClassVar[str] = "Approval decided"
+    group: ClassVar[str] = "actions"
+    icon: ClassVar[str] = "checklist"
+
+    playbook: str
+    run_id: str
+    summary: str
+    decision: str
+    comment: str = ""
+
+
+@register
+@dataclass(frozen=True, slots=True)
+class RunCancelled(Kind):
+    """A person cancelled a run, or a whole sequence."""
+
+    action: ClassVar[str] = "run_cancelled"
+    label: ClassVar[str] = "Run cancelled"
+    group: ClassVar[str] = "actions"
+    icon: ClassVar[str] = "ban"
+
+    playbook: str
+    run_id: str

@@ -24,7 +24,7 @@ from opensoar.web.live import poll, stamped
 from opensoar.web.paging import page_of
 from opensoar.web.verbs import posted, verb
 from playbooks_engine import forms, pages, services
-from playbooks_engine.access import get_playbook_for, get_run_for
+from playbooks_engine.access import get_approval_for, get_playbook_for, get_run_for
 from playbooks_engine.models import PlaybookRun
 
 STOP_POLLING = 286  # htmx's own status
@@ -200,6 +200,7 @@ def _run_context(request: AuthenticatedRequest, pk: UUID) -> dict[str, Any]:
         "done": sum(step.call.state == "success" for step in steps),
         "step": pages.detail(run, request.GET.get("step", ""), steps),
         "sequence": pages.sequence_of(run),
+        "logs": pages.logs(run),
         "input": pages.readable(run.input),
         "result": pages.readable(run.result),
         "seen": now.seen,
@@ -226,4 +227,62 @@ def decide(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
         request, form, act, back=reverse("runs:detail", args=[pk]), fresh=fresh,
         title=title, button=button, done=f"{button}.", ask=request.method == "GET",
         explained=(run.question or {}).get("text", ""), fields_template="runs/_decide_fields.html",
+    )  # fmt: skip
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@require_capability(EXECUTE)
+def cancel(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
+    """Cancel a run, or the rest of its sequence with it."""
+    run = get_run_for(request.actor, pk, EXECUTE)
+    form = forms.CancelForm(posted(request), alone=run.sequence.total == 1)
+
+    def act(data: dict[str, Any]) -> None:
+        services.cancel_run(actor=request.actor, run=run, **data)
+
+    return verb(
+        request, form, act, back=reverse("runs:detail", args=[pk]), fresh=lambda: _fresh_run(request, pk),
+        title=_("Cancel run"), button=_("Cancel run"), done=_("The run is cancelled."),
+        explained=_("What is under way is interrupted; its outcome stays unknown, and it is not made again."),
+    )  # fmt: skip
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@require_capability(EXECUTE)
+def retry(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
+    """Run a failed run once more, from the step that failed."""
+    run = get_run_for(request.actor, pk, EXECUTE)
+    form = forms.RetryForm(posted(request))
+
+    def act(data: dict[str, Any]) -> str:
+        again = services.retry_run(actor=request.actor, run=run, **data)
+        return reverse("runs:detail", args=[again.pk])
+
+    return verb(
+        request, form, act, back=reverse("runs:detail", args=[pk]), title=_("Retry run"), button=_("Retry"),
+        done=_("The run is queued once more."), explained=_("What it had finished is not done again."),
+    )  # fmt: skip
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@require_capability(EXECUTE)
+def approve(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
+    """Approve or deny what a run asks: ``?decision=`` says which."""
+    approval = get_approval_for(request.actor, pk, EXECUTE)
+    yes = request.POST.get("decision", request.GET.get("decision", "")) != "deny"
+    form = forms.ApprovalForm(posted(request), initial={"decision": "approve" if yes else "deny"})
+
+    def act(data: dict[str, Any]) -> None:
+        services.decide_approval(
+            actor=request.actor,
+            approval=approval,
+            approve=data["decision"] == "approve",
+            comment=data["comment"],
+        )
+
+    return verb(
+        request, form, act, back=reverse("runs:detail", args=[approval.run_id]),
+        fresh=lambda: _fresh_run(request, approval.run_id),
+        title=_("Approve") if yes else _("Deny"), button=_("Approve") if yes else _("Deny"),
+        done=_("Approved.") if yes else _("Denied."), ask=request.method == "GET", explained=approval.summary,
     )  # fmt: skip

@@ -14,24 +14,24 @@ import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import orjson
 import psycopg
 from django.db import connection, transaction
 
 from incidents import retention
-from opensoar.timeline import Draft
-from playbooks_engine import rows, sync
-from playbooks_engine.alert import Alert as AlertSnapshot
+from playbooks_engine import approvals, rows, schedule, sync, turns
 from playbooks_engine.beat import Beat, Rescuer
-from playbooks_engine.codec import encode_result, format_traceback
-from playbooks_engine.helpers import perform
-from playbooks_engine.journal import CONNECTION_ERRORS, Claim, JournalWriter, LostClaim, Write, check_fence
-from playbooks_engine.lineage import task_factory
-from playbooks_engine.preparation import Job, next_job
-from playbooks_engine.runner import Detached, LiveRun, Question
-from playbooks_engine.timeline_kinds import PlaybookFinished
+from playbooks_engine.codec import encode_result
+from playbooks_engine.execution import Execution
+from playbooks_engine.failpoints import reached
+from playbooks_engine.helpers import Subject, perform
+from playbooks_engine.isolation import Isolation
+from playbooks_engine.journal import CONNECTION_ERRORS, Claim, JournalWriter, Write, check_fence
+from playbooks_engine.lineage import PlaybookLoop
+from playbooks_engine.runner import LiveRun
+from playbooks_engine.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 HELPER_THREADS = 8
@@ -40,34 +40,51 @@ CLAIM_BATCH = 50
 SWEEP_SECONDS = 1.0
 RETENTION_SECONDS = 60.0  # between two looks for alerts to archive, once there was nothing left
 CALL_GRACE_SECONDS = 10.0  # how long a stop waits for calls that are under way
+TICK_SECONDS = 0.2  # between two looks for runs that only wait
+PEOPLE_SECONDS = 0.1  # between two looks for what people did to live runs
+TURNS_SECONDS = 10.0  # between two looks for turns in lanes that were never given
 CLAIM = """
 UPDATE playbooks_engine_sequence s
 SET state = 'running', claimed_by = %s, fence = fence + 1, claims = claims + 1
-FROM (SELECT id FROM playbooks_engine_sequence WHERE state = 'ready' ORDER BY priority, id
+FROM (SELECT id FROM playbooks_engine_sequence WHERE state = 'ready' AND isolated = %s ORDER BY priority, id
       LIMIT %s FOR UPDATE SKIP LOCKED) ready
 WHERE s.id = ready.id RETURNING s.id, s.fence"""
 RELEASE = """
 UPDATE playbooks_engine_sequence SET state = 'ready', claimed_by = NULL, fence = fence + 1
 WHERE claimed_by = %s AND state = 'running'"""
+CANCELS = """
+SELECT r.id, r.cancelled_by FROM playbooks_engine_playbookrun r
+JOIN playbooks_engine_sequence s ON s.id = r.sequence_id
+WHERE r.cancel_requested_at IS NOT NULL AND r.state IN ('running', 'waiting', 'needs_attention')
+AND s.claimed_by = %s"""
 
 
 class Engine:
     """Everything that runs playbooks in this process."""
 
-    def __init__(self, *, directories: list[str], lease: float, capacity: int) -> None:
-        """``lease``: seconds a silent worker is believed alive; ``capacity``: sequences in flight at the most."""
+    def __init__(
+        self, *, directories: list[str], lease: float, capacity: int, isolated: bool = False
+    ) -> None:
+        """``lease``: seconds a silent worker is believed alive; ``capacity``: sequences in flight at the most;
+        ``isolated``: this process takes only what must not run beside others."""
         self.directories = directories
         self.lease = lease
         self.capacity = capacity
-        self.loop = asyncio.new_event_loop()
-        self.loop.set_task_factory(task_factory)
+        self.isolated = isolated
+        self.loop = PlaybookLoop()
         self.journal = JournalWriter(give_up_after=lease)
         self.beat = Beat(lease=lease, on_death=self._declared_dead)
         self.rescuer = Rescuer(lease=lease)
         self.versions: dict[str, uuid.UUID] = {}
         self.generation = -1
         self._files = ""
-        self._live: dict[uuid.UUID, LiveRun] = {}
+        self.live: dict[uuid.UUID, LiveRun] = {}
+        self.watchdog = Watchdog(self)
+        self.isolation = Isolation()
+        self._clock_offset = timedelta()  # the database's clock less ours
+        self._due_at = 0.0  # monotonic time at which the next waiting sequence is due
+        self._people_at = 0.0
+        self._turns_at = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
         self._active = 0
         self._retention_at = 0.0  # monotonic time of the next look
@@ -87,9 +104,22 @@ class Engine:
         self._reload()
         self.beat.start(self.generation)
         self.journal.start()
+        self.loop.call_soon(self._tick)
         self._loop_thread.start()
+        self.watchdog.start(self._loop_thread)
         self.wake()  # the first look is now: the lease of whoever died before us counts from it
         self._sweep_thread.start()
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether it is stopping: nothing more is started here."""
+        return self._draining.is_set()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is in flight."""
+        with self._lock:
+            return self._active == 0
 
     def wake(self) -> None:
         """Something may be ready: look now instead of at the next sweep."""
@@ -101,20 +131,23 @@ class Engine:
         self._draining.set()
         self._wake.set()
         self._sweep_thread.join(5)
+        self.isolation.terminate()
         grace = min(time.monotonic() + CALL_GRACE_SECONDS, deadline - 10)
-        while time.monotonic() < grace and any(run.in_flight for run in list(self._live.values())):
+        while time.monotonic() < grace and any(run.in_flight for run in list(self.live.values())):
             time.sleep(0.05)
         asyncio.run_coroutine_threadsafe(self._let_go_all(), self.loop).result(
             max(1.0, deadline - time.monotonic())
         )
         self.journal.stop(5)
         self._stopped.set()
+        self.watchdog.stop()
         self.beat.stop()
         self._release()
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._loop_thread.join(5)
         self._helpers.shutdown(wait=False, cancel_futures=True)
         self._actions.shutdown(wait=False, cancel_futures=True)
+        self.isolation.wait(max(deadline - time.monotonic(), 1.0))
 
     async def _let_go_all(self) -> None:
         self._let_go_of_everything()
@@ -146,7 +179,7 @@ class Engine:
         self.loop.call_soon_threadsafe(self._let_go_of_everything)
 
     def _let_go_of_everything(self) -> None:
-        for run in list(self._live.values()):
+        for run in list(self.live.values()):
             run.let_go()
 
     # --- claiming ----------------------------------------------------------------------------------------------
@@ -154,17 +187,18 @@ class Engine:
     def _sweep(self) -> None:
         last_check = 0.0
         while not self._draining.is_set():
-            self._wake.wait(SWEEP_SECONDS * random.uniform(0.7, 1.2))
+            pause = SWEEP_SECONDS * random.uniform(0.7, 1.2)
+            self._wake.wait(max(0.0, min(pause, self._due_at - time.monotonic())))
             self._wake.clear()
             try:
+                if time.monotonic() >= self._due_at:
+                    self._wake_due()
                 while not self._draining.is_set() and self._claim():
                     pass
+                self._hear_people()
                 if time.monotonic() - last_check > SWEEP_SECONDS * 0.5:
                     last_check = time.monotonic()
-                    if self.rescuer.sweep(self.beat.worker_id):
-                        self.wake()
-                    self._watch()
-                    self._begin_retention()
+                    self._look_around()
             except CONNECTION_ERRORS as error:
                 logger.warning("sweep: the database is away: %s", error)
                 connection.close()
@@ -174,6 +208,56 @@ class Engine:
                 connection.close()
                 time.sleep(0.5)
         connection.close()
+
+    def _look_around(self) -> None:
+        """What is done about once a second, whether or not a bell rang."""
+        found = self.rescuer.sweep(self.beat.worker_id) + self._wake_due() + schedule.fire_due()
+        if time.monotonic() >= self._turns_at:
+            self._turns_at = time.monotonic() + TURNS_SECONDS
+            found += turns.rescue_turns()
+        if found:
+            self.wake()
+        self._watch()
+        if not self.isolated:
+            self.isolation.look()
+            self._begin_retention()
+
+    def _wake_due(self) -> int:
+        woken = turns.wake_due()
+        before = time.time()
+        seconds, now = turns.next_due()
+        self._clock_offset = now - datetime.fromtimestamp((before + time.time()) / 2, tz=UTC)
+        self._due_at = time.monotonic() + seconds
+        return woken
+
+    def _hear_people(self) -> None:
+        """Runs in this process that somebody cancelled, or whose questions somebody answered."""
+        if not self.live or time.monotonic() - self._people_at < PEOPLE_SECONDS:
+            return
+        self._people_at = time.monotonic()
+        with connection.cursor() as cursor:
+            cursor.execute(CANCELS, (self.beat.worker_id,))
+            cancels = cursor.fetchall()
+        for run_id, name in cancels:
+            self.loop.call_soon_threadsafe(self._cancel, run_id, name)
+        asked = {
+            wait.call_id: live for live in list(self.live.values()) for wait in live.waits if wait.is_approval
+        }
+        for call_id in approvals.answered(list(asked)) if asked else ():
+            self.loop.call_soon_threadsafe(asked[call_id].waits.answered, call_id)
+
+    def _cancel(self, run_id: uuid.UUID, name: str) -> None:
+        live = self.live.get(run_id)
+        if live is not None:
+            live.cancelled_by = name
+            live.end_as("cancelled")
+
+    def _tick(self) -> None:
+        """On the loop: runs that only wait go to the database."""
+        for live in list(self.live.values()):
+            if live.waits:
+                live.park_if_idle()
+        self.loop.call_later(TICK_SECONDS, self._tick)
 
     def _begin_retention(self) -> None:
         """Archive old alerts in a helper thread, which claims need not wait for; one batch at a time."""
@@ -200,8 +284,10 @@ class Engine:
         if room <= 0 or not self.beat.is_fresh():
             return False
         with connection.cursor() as cursor:
-            cursor.execute(CLAIM, (self.beat.worker_id, room))
+            cursor.execute(CLAIM, (self.beat.worker_id, self.isolated, room))
             claims = [Claim(row[0], row[1], self.beat.worker_id) for row in cursor.fetchall()]
+        if claims:
+            reached("claim.after")
         with self._lock:
             self._active += len(claims)
         for claim in claims:
@@ -209,7 +295,7 @@ class Engine:
         return len(claims) == room
 
     def _spawn(self, claim: Claim) -> None:
-        task = self.loop.create_task(self._run_sequence(claim))
+        task = self.loop.create_task(Execution(self, claim).run())
         self._tasks.add(task)
         task.add_done_callback(self._finished)
 
@@ -223,25 +309,7 @@ class Engine:
         if not task.cancelled() and task.exception() is not None:
             logger.error("sequence task failed", exc_info=task.exception())
 
-    # --- running -----------------------------------------------------------------------------------------------
-
-    async def _run_sequence(self, claim: Claim) -> None:
-        """The runs of one claimed sequence, one after the other."""
-        try:
-            while not self._draining.is_set():
-                job = await self.in_helper_thread(functools.partial(next_job, claim, self.versions))
-                if job is None or not await self._run_job(job) or job.is_last:
-                    return
-        except LostClaim:
-            logger.info("sequence %s is somebody else's now", claim.sequence_id)
-        except CONNECTION_ERRORS as error:
-            logger.warning("sequence %s let go, the database is away: %s", claim.sequence_id, error)
-            await self._give_back(claim)
-        except Exception:
-            logger.exception("sequence %s let go", claim.sequence_id)
-            await self._give_back(claim)
-
-    async def _give_back(self, claim: Claim) -> None:
+    async def give_back(self, claim: Claim) -> None:
         """Ready again after a pause; until the database answers the claim stands and the rescuer's lease applies."""
         while not self._draining.is_set():
             await asyncio.sleep(1)
@@ -251,98 +319,36 @@ class Engine:
             except CONNECTION_ERRORS:
                 continue
 
-    async def _run_job(self, job: Job) -> bool:
-        """Execute one run to its end; False when the sequence must not go on here (held, let go, lost)."""
-        if job.refusal and job.refusal_state == "needs_attention":
-            question = Question(reason="source_gone", text=job.refusal, choices=("cancel",))
-            await self._store_hold(job, question)
-            return False
-        if job.refusal or job.spec is None:
-            await self._store_end(job, job.refusal_state, error=job.refusal)
-            return True
-        live = LiveRun(
-            services=self, claim=job.claim, run_id=job.run_id, alert_id=job.alert_id, actor=job.actor,
-            journal=job.journal, namespace=getattr(job.spec.func, "__globals__", {}),
-        )  # fmt: skip
-        self._live[job.run_id] = live
-        try:
-            return await self._execute(job, live)
-        finally:
-            self._live.pop(job.run_id, None)
-
-    async def _execute(self, job: Job, live: LiveRun) -> bool:
-        assert job.spec is not None
-        subject = AlertSnapshot(job.subject) if job.subject_kind == "alert" and job.subject else job.subject
-        try:
-            if job.spec.when is not None and not job.resumed and not job.spec.when(subject):
-                await self._store_end(job, "skipped", error="The playbook's when= condition is not met.")
-                return True
-            named = {job.subject_kind: subject, "input": job.input}
-            single = subject if subject is not None else job.input if job.input is not None else {}
-            body = functools.partial(job.spec.func, **job.spec.bind(single, named))
-            result = encode_result(f"playbook {job.name!r}", await live.execute(body))
-        except Detached:
-            if live.question is not None and not live.lost:
-                await self._store_hold(job, live.question)
-            return False
-        except LostClaim:
-            raise
-        except BaseException as error:
-            if self._draining.is_set() and live.lost:
-                return False
-            text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-            await self._store_end(job, "failed", error=text, traceback=format_traceback(error))
-            return True
-        await self._store_end(job, "success", result=result)
-        return True
-
-    async def _store_end(
-        self, job: Job, state: str, *, result: str | None = None, error: str = "", traceback: str = ""
-    ) -> None:
-        """The run's final state; with it, in one transaction, the sequence's end when nothing is left to run."""
-        now = rows.utcnow()
-        statements: list[rows.Statement] = [
-            (rows.FINISH_RUN, (state, result, _storable(error), _storable(traceback), now, job.run_id))
-        ]
-        stops = state == "failed" and job.spec is not None and job.spec.on_failure == "stop"
-        if stops and not job.is_last:
-            reason = f"{job.name!r} failed and is declared on_failure='stop'."
-            statements.append((rows.SKIP_REST, (reason, now, job.claim.sequence_id)))
-        if stops or job.is_last:
-            statements.append((rows.FINISH_SEQUENCE, (now, job.claim.sequence_id)))
-            job.is_last = True
-        await self._write(job, statements, state, error)
-
-    async def _store_hold(self, job: Job, question: Question) -> None:
-        """The run waits for a person, the sequence is held, nothing of it stays in this process."""
-        asked = orjson.dumps(
-            {
-                "reason": question.reason, "text": question.text, "choices": question.choices,
-                "call_id": question.call_id, "detail": question.detail,
-            }
-        ).decode()  # fmt: skip
-        statements: list[rows.Statement] = [
-            (rows.HOLD_RUN, (asked, job.run_id)),
-            (rows.HOLD_SEQUENCE, (job.claim.sequence_id,)),
-        ]
-        if question.call_id and question.reason == "unknown_outcome":
-            statements.append((rows.MARK_UNKNOWN, (uuid.UUID(question.call_id),)))
-            statements.append((rows.ATTEMPTS_UNKNOWN, (uuid.UUID(question.call_id),)))
-        await self._write(job, statements, "needs_attention", question.text)
-
-    async def _write(self, job: Job, statements: list[rows.Statement], state: str, error: str) -> None:
-        kind = PlaybookFinished(
-            playbook=job.name, run_id=str(job.run_id), state=state, position=job.position, total=job.total,
-            error=_storable(error)[:500] or None,
-        )  # fmt: skip
-        entry = (job.alert_id, Draft(kind=kind, actor=job.actor)) if job.alert_id else None
-        await asyncio.wrap_future(self.submit(Write(job.claim, statements, entry)))
-
     # --- what a live run needs of its process (runner.Services) ------------------------------------------------
 
     def submit(self, write: Write) -> Future[None]:
         """Queue a write; see JournalWriter."""
         return self.journal.submit(write)
+
+    def store_later(self, live: LiveRun, statements: list[rows.Statement]) -> None:
+        """Store without anybody waiting; a run whose write is lost is let go."""
+
+        def settled(done: Future[None]) -> None:
+            if done.exception() is None:
+                reached("result.after", live.name)
+                return
+            logger.warning("run %s: a result could not be stored: %s", live.run_id, done.exception())
+            self.loop.call_soon_threadsafe(live.let_go)
+
+        self.submit(Write(live.claim, statements)).add_done_callback(settled)
+
+    def in_seconds(self, seconds: float) -> datetime:
+        """That long from now, by the database's clock."""
+        return rows.utcnow() + self._clock_offset + timedelta(seconds=seconds)
+
+    def seconds_until(self, moment: datetime) -> float:
+        """How long until ``moment``, by the database's clock."""
+        return (moment - rows.utcnow() - self._clock_offset).total_seconds()
+
+    def parked_until(self, moment: datetime) -> None:
+        """A sequence that this worker parked is due then."""
+        self._due_at = min(self._due_at, time.monotonic() + self.seconds_until(moment))
+        self.wake()
 
     def in_helper_thread[T](self, work: Callable[[], T]) -> asyncio.Future[T]:
         """ORM work in the bounded pool; the connection goes back to psycopg's pool afterwards."""
@@ -367,7 +373,8 @@ class Engine:
     def helper(self, live: LiveRun, name: str, arguments: dict[str, Any], call: rows.NewCall) -> str:
         """Effect, fence check and journal line in one transaction (in a helper thread)."""
         with transaction.atomic():
-            output = encode_result(name, perform(name, live.actor, live.alert_uuid, arguments))
+            subject = Subject(live.alert_uuid, live.incident_uuid)
+            output = live.mask.text(encode_result(name, perform(name, live.actor, subject, arguments)))
             check_fence(live.claim)
             attempt_id, attempt = rows.attempt(live.claim, live.run_id, call.id, 1)
             statements = [call.insert, attempt]
@@ -376,6 +383,9 @@ class Engine:
             for sql, params in statements:
                 cursor.execute(sql, params)
         return output
+
+    ask = staticmethod(approvals.ask)
+    settle = staticmethod(approvals.settle)
 
     # --- playbook files ----------------------------------------------------------------------------------------
 
@@ -392,11 +402,6 @@ class Engine:
         """Reload when a file changed here, or when somebody asked all workers to."""
         if sync.signature(self.directories) != self._files or sync.current_generation() > self.generation:
             self._reload()
-
-
-def _storable(text: str) -> str:
-    """PostgreSQL text cannot hold NUL."""
-    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 
 def _release_one(claim: Claim) -> None:

@@ -7,6 +7,7 @@ from alerts.services.observables import (
     add_observables,
     create_observable,
     remove_enrichment,
+    tag_observable,
     upsert_observables,
 )
 from alerts.services.triage import (
@@ -33,6 +34,7 @@ __all__ = [
     "remove_enrichment",
     "reopen_alert",
     "resolve_alert",
+    "tag_observable",
     "update_alert",
     "upsert_observables",
 ]

@@ -12,6 +12,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from alerts import iocs
+from alerts.events import CreatedObservable, CreatedObservables, observables_created
 from alerts.models import Alert, AlertEntry, AlertObservable, Observable, ObservableEnrichment
 from alerts.services.locks import lock_alert
 from opensoar import clock, timeline
@@ -19,7 +20,8 @@ from opensoar.accounts.models import Partner
 from opensoar.accounts.services import resolve_partner
 from opensoar.actors import Actor
 from opensoar.errors import Invalid, NotFound
-from opensoar.text import clean_json, limited_text, required_text
+from opensoar.ids import uuid7
+from opensoar.text import clean_json, limited_text, required_text, tag_list
 from opensoar.timeline import Draft
 from opensoar.timeline_kinds import ObservableAdded
 
@@ -34,35 +36,61 @@ def value_hash(value: str) -> bytes:
 
 
 def upsert_observables(
-    partner_id: UUID, values: Iterable[tuple[str, str, bool]], *, source: str | None = None
+    partner_id: UUID,
+    values: Iterable[tuple[str, str, bool]],
+    *,
+    source: str | None = None,
+    actor: Actor | None = None,
+    correlation_id: UUID | None = None,
 ) -> dict[TypedValue, Observable]:
     """The rows of (type, canonical value, internal), made where missing: two statements, however many.
 
-    Sorted, so that two transactions that mention the same values wait for each other instead of deadlocking.
+    Sorted, so that two transactions that mention the same values wait for each other instead of deadlocking. With an
+    ``actor`` those that are new are announced, which wants a transaction around it.
     """
     rows = sorted({(kind, value_hash(value), value, internal) for kind, value, internal in values})
     if not rows:
         return {}
-    Observable.objects.bulk_create(
-        [
-            Observable(
-                partner_id=partner_id,
-                type=kind,
-                value=value,
-                value_hash=digest,
-                internal=internal,
-                source=source,
-                created_at=clock.now(),
-            )
-            for kind, digest, value, internal in rows
-        ],
-        ignore_conflicts=True,
-    )
-    found = Observable.objects.filter(
-        partner_id=partner_id, value_hash__in=[digest for _kind, digest, *_rest in rows]
-    )
+    made = [
+        Observable(
+            partner_id=partner_id,
+            type=kind,
+            value=value,
+            value_hash=digest,
+            internal=internal,
+            source=source,
+            created_at=clock.now(),
+        )
+        for kind, digest, value, internal in rows
+    ]
+    Observable.objects.bulk_create(made, ignore_conflicts=True)
     wanted = {(kind, value) for kind, _digest, value, _internal in rows}
-    return {(o.type, o.value): o for o in found if (o.type, o.value) in wanted}
+    hashes = [digest for _kind, digest, *_rest in rows]
+    found = [
+        row
+        for row in Observable.objects.filter(partner_id=partner_id, value_hash__in=hashes)
+        if (row.type, row.value) in wanted
+    ]
+    ids = {row.pk for row in made}
+    if actor is not None and (new := [row for row in found if row.pk in ids]):
+        correlation = correlation_id or uuid7()
+        event = CreatedObservables(actor, lambda: [_created(row, correlation) for row in new])
+        observables_created.emit(event)
+    return {(row.type, row.value): row for row in found}
+
+
+def _created(row: Observable, correlation_id: UUID) -> CreatedObservable:
+    subject = {
+        "id": str(row.pk),
+        "type": row.type,
+        "value": row.value,
+        "internal": row.internal,
+        "source": row.source,
+        "tags": row.tags,
+        "partner": row.partner.public_slug,
+        "first_seen": row.created_at,
+    }
+    return CreatedObservable(row.pk, row.partner_id, correlation_id, subject)
 
 
 def canonical_values(values: Iterable[TypedValue]) -> list[tuple[str, str, bool]]:
@@ -83,11 +111,17 @@ def canonical_values(values: Iterable[TypedValue]) -> list[tuple[str, str, bool]
     return list(result.values())
 
 
-def observables_for(partner_id: UUID, values: Iterable[TypedValue], source: str | None) -> list[Observable]:
-    """The rows of what somebody typed or pasted, in that order."""
+def observables_for(
+    actor: Actor,
+    partner_id: UUID,
+    values: Iterable[TypedValue],
+    source: str | None,
+    correlation_id: UUID | None = None,
+) -> list[Observable]:
+    """The rows of what somebody typed or pasted, in that order; those that are new are announced."""
     source = limited_text(source, field="source", limit=100) if source else None
     typed = canonical_values(values)
-    rows = upsert_observables(partner_id, typed, source=source)
+    rows = upsert_observables(partner_id, typed, source=source, actor=actor, correlation_id=correlation_id)
     return [rows[kind, value] for kind, value, _internal in typed]
 
 
@@ -104,7 +138,7 @@ def add_observables(
 ) -> list[Observable]:
     """Put observables on an alert; all of them are returned, one entry lists those that are new to it."""
     alert = lock_alert(actor, alert)
-    rows = observables_for(alert.partner_id, values, source)
+    rows = observables_for(actor, alert.partner_id, values, source, alert.correlation_id)
     known = set(AlertObservable.objects.filter(alert=alert).values_list("observable_id", flat=True))
     added = [row for row in rows if row.pk not in known]
     if added:
@@ -121,14 +155,30 @@ def create_observable(
 ) -> Observable:
     """An observable that is on nothing yet; the existing row where there is one."""
     owner = resolve_partner(partner, actor=actor)
-    return observables_for(owner.pk, [(type, value)], source)[0]
+    return observables_for(actor, owner.pk, [(type, value)], source)[0]
 
 
-def move_observables(alert: Alert, partner_id: UUID) -> None:
+@transaction.atomic
+def tag_observable(*, actor: Actor, observable: Observable, tags: Iterable[str]) -> Observable:
+    """Add tags to those that it has. Raises :class:`Invalid` for tags that are too long or too many."""
+    observable = _lock_observable(actor, observable)
+    wanted = tag_list([*observable.tags, *tags])
+    if wanted != observable.tags:
+        observable.tags = wanted
+        observable.save(update_fields=["tags"])
+    return observable
+
+
+def move_observables(actor: Actor, alert: Alert, partner_id: UUID) -> None:
     """Let an alert that changes its partner mention the new partner's rows of the same values."""
     links = list(AlertObservable.objects.filter(alert=alert).select_related("observable"))
     old = [link.observable for link in links]
-    rows = upsert_observables(partner_id, [(o.type, o.value, o.internal) for o in old])
+    rows = upsert_observables(
+        partner_id,
+        [(o.type, o.value, o.internal) for o in old],
+        actor=actor,
+        correlation_id=alert.correlation_id,
+    )
     AlertObservable.objects.filter(alert=alert).delete()
     AlertObservable.objects.bulk_create(
         AlertObservable(

@@ -284,5 +284,5 @@ def _set_partner(edit: Edit, partner: Partner | str | None) -> None:
     edit.set(partner=target)
     if alert.assigned_to is not None and not alert.assigned_to.actor.sees_partner(target.pk):
         _set_owner(edit, None, starts_work=False)
-    move_observables(alert, target.pk)
+    move_observables(edit.actor, alert, target.pk)
     edit.note(PartnerChanged(before=before, after=target.slug, metadata=edit.metadata))

@@ -85,7 +85,7 @@ def add_observables(
     """Put observables on an incident; all of them are returned, one entry lists those that are new to it."""
     edit = begin(actor, incident)
     source = limited_text(source, field="source", limit=100) if source else None
-    rows = observables_for(edit.subject.partner_id, values, source)
+    rows = observables_for(actor, edit.subject.partner_id, values, source)
     links = IncidentObservable.objects.filter(incident=edit.subject)
     known = set(links.values_list("observable_id", flat=True))
     added = [row for row in rows if row.pk not in known]

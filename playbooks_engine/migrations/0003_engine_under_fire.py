@@ -3,209 +3,292 @@
 import django.contrib.postgres.fields
 import django.db.models.deletion
 import django.utils.timezone
-import opensoar.ids
 from django.db import migrations, models
+
+import opensoar.ids
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0003_login_throttle'),
-        ('playbooks_engine', '0002_first_rows'),
+        ("accounts", "0003_login_throttle"),
+        ("playbooks_engine", "0002_first_rows"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Approval',
+            name="Approval",
             fields=[
-                ('id', models.UUIDField(default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('summary', models.TextField()),
-                ('of', models.TextField(null=True)),
-                ('policy', models.CharField(blank=True, max_length=100)),
-                ('state', models.CharField(choices=[('pending', 'Pending'), ('approved', 'Approved'), ('denied', 'Denied'), ('expired', 'Expired'), ('cancelled', 'Cancelled')], default='pending', max_length=10)),
-                ('on_timeout', models.CharField(default='deny', max_length=10)),
-                ('expires_at', models.DateTimeField()),
-                ('decided_kind', models.CharField(blank=True, max_length=10)),
-                ('decided_by', models.UUIDField(null=True)),
-                ('decided_name', models.CharField(blank=True, max_length=150)),
-                ('decided_at', models.DateTimeField(null=True)),
-                ('comment', models.TextField(blank=True)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("summary", models.TextField()),
+                ("of", models.TextField(null=True)),
+                ("policy", models.CharField(blank=True, max_length=100)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("pending", "Pending"),
+                            ("approved", "Approved"),
+                            ("denied", "Denied"),
+                            ("expired", "Expired"),
+                            ("cancelled", "Cancelled"),
+                        ],
+                        default="pending",
+                        max_length=10,
+                    ),
+                ),
+                ("on_timeout", models.CharField(default="deny", max_length=10)),
+                ("expires_at", models.DateTimeField()),
+                ("decided_kind", models.CharField(blank=True, max_length=10)),
+                ("decided_by", models.UUIDField(null=True)),
+                ("decided_name", models.CharField(blank=True, max_length=150)),
+                ("decided_at", models.DateTimeField(null=True)),
+                ("comment", models.TextField(blank=True)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
             options={
-                'ordering': ['-id'],
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='CronFiring',
+            name="CronFiring",
             fields=[
-                ('id', models.UUIDField(default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('due_at', models.DateTimeField()),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("due_at", models.DateTimeField()),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
             options={
-                'ordering': ['-due_at'],
+                "ordering": ["-due_at"],
             },
         ),
         migrations.CreateModel(
-            name='LaneTicket',
+            name="LaneTicket",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('lane', models.CharField(max_length=300)),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("lane", models.CharField(max_length=300)),
             ],
             options={
-                'ordering': ['id'],
+                "ordering": ["id"],
             },
         ),
         migrations.CreateModel(
-            name='RunLog',
+            name="RunLog",
             fields=[
-                ('id', models.UUIDField(default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('key', models.CharField(max_length=220)),
-                ('level', models.CharField(max_length=10)),
-                ('text', models.TextField()),
-                ('at', models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("key", models.CharField(max_length=220)),
+                ("level", models.CharField(max_length=10)),
+                ("text", models.TextField()),
+                ("at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
             options={
-                'ordering': ['id'],
+                "ordering": ["id"],
             },
         ),
         migrations.CreateModel(
-            name='Secret',
+            name="Secret",
             fields=[
-                ('id', models.UUIDField(default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=100, verbose_name='name')),
-                ('description', models.CharField(blank=True, max_length=200, verbose_name='description')),
-                ('value', models.BinaryField()),
-                ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("name", models.CharField(max_length=100, verbose_name="name")),
+                ("description", models.CharField(blank=True, max_length=200, verbose_name="description")),
+                ("value", models.BinaryField()),
+                ("version", models.PositiveIntegerField(default=1, editable=False)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ("updated_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
             ],
             options={
-                'verbose_name': 'secret',
-                'verbose_name_plural': 'secrets',
-                'ordering': ['name'],
+                "verbose_name": "secret",
+                "verbose_name_plural": "secrets",
+                "ordering": ["name"],
             },
         ),
         migrations.AddField(
-            model_name='actionresult',
-            name='ended_run',
+            model_name="actionresult",
+            name="ended_run",
             field=models.BooleanField(default=False),
         ),
         migrations.AddField(
-            model_name='actionresult',
-            name='wake_at',
+            model_name="actionresult",
+            name="wake_at",
             field=models.DateTimeField(null=True),
         ),
         migrations.AddField(
-            model_name='playbook',
-            name='cron',
+            model_name="playbook",
+            name="cron",
             field=models.CharField(blank=True, editable=False, max_length=100),
         ),
         migrations.AddField(
-            model_name='playbook',
-            name='isolated_since',
+            model_name="playbook",
+            name="isolated_since",
             field=models.DateTimeField(editable=False, null=True),
         ),
         migrations.AddField(
-            model_name='playbook',
-            name='lane',
+            model_name="playbook",
+            name="lane",
             field=models.CharField(blank=True, editable=False, max_length=50),
         ),
         migrations.AddField(
-            model_name='playbookrun',
-            name='cancel_requested_at',
+            model_name="playbookrun",
+            name="cancel_requested_at",
             field=models.DateTimeField(null=True),
         ),
         migrations.AddField(
-            model_name='playbookrun',
-            name='cancelled_by',
+            model_name="playbookrun",
+            name="cancelled_by",
             field=models.CharField(blank=True, max_length=150),
         ),
         migrations.AddField(
-            model_name='playbookrun',
-            name='deaths',
+            model_name="playbookrun",
+            name="deaths",
             field=models.PositiveSmallIntegerField(default=0),
         ),
         migrations.AddField(
-            model_name='sequence',
-            name='isolated',
+            model_name="sequence",
+            name="isolated",
             field=models.BooleanField(default=False),
         ),
         migrations.AddField(
-            model_name='sequence',
-            name='lanes',
-            field=django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=300), default=list),
+            model_name="sequence",
+            name="lanes",
+            field=django.contrib.postgres.fields.ArrayField(
+                base_field=models.CharField(max_length=300), default=list
+            ),
         ),
         migrations.AddField(
-            model_name='sequence',
-            name='waits_for',
+            model_name="sequence",
+            name="waits_for",
             field=models.CharField(blank=True, max_length=300),
         ),
         migrations.AlterField(
-            model_name='actionresult',
-            name='kind',
-            field=models.CharField(choices=[('action', 'Action'), ('helper', 'Helper'), ('sleep', 'Sleep'), ('approval', 'Approval')], default='action', max_length=10),
+            model_name="actionresult",
+            name="kind",
+            field=models.CharField(
+                choices=[
+                    ("action", "Action"),
+                    ("helper", "Helper"),
+                    ("sleep", "Sleep"),
+                    ("approval", "Approval"),
+                ],
+                default="action",
+                max_length=10,
+            ),
         ),
         migrations.AddIndex(
-            model_name='playbookrun',
-            index=models.Index(condition=models.Q(('cancel_requested_at__isnull', False), ('state__in', ('running', 'waiting', 'needs_attention'))), fields=['cancel_requested_at'], name='run_cancel'),
+            model_name="playbookrun",
+            index=models.Index(
+                condition=models.Q(
+                    ("cancel_requested_at__isnull", False),
+                    ("state__in", ("running", "waiting", "needs_attention")),
+                ),
+                fields=["cancel_requested_at"],
+                name="run_cancel",
+            ),
         ),
         migrations.AddField(
-            model_name='approval',
-            name='run',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='approvals', to='playbooks_engine.playbookrun'),
+            model_name="approval",
+            name="run",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="approvals",
+                to="playbooks_engine.playbookrun",
+            ),
         ),
         migrations.AddField(
-            model_name='cronfiring',
-            name='playbook',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='firings', to='playbooks_engine.playbook'),
+            model_name="cronfiring",
+            name="playbook",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="firings",
+                to="playbooks_engine.playbook",
+            ),
         ),
         migrations.AddField(
-            model_name='laneticket',
-            name='sequence',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tickets', to='playbooks_engine.sequence'),
+            model_name="laneticket",
+            name="sequence",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="tickets",
+                to="playbooks_engine.sequence",
+            ),
         ),
         migrations.AddField(
-            model_name='runlog',
-            name='run',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='logs', to='playbooks_engine.playbookrun'),
+            model_name="runlog",
+            name="run",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="logs",
+                to="playbooks_engine.playbookrun",
+            ),
         ),
         migrations.AddField(
-            model_name='secret',
-            name='partner',
-            field=models.ForeignKey(blank=True, help_text="Empty: for every partner's runs. A partner's own secret comes first.", null=True, on_delete=django.db.models.deletion.PROTECT, to='accounts.partner', verbose_name='partner'),
+            model_name="secret",
+            name="partner",
+            field=models.ForeignKey(
+                blank=True,
+                help_text="Empty: for every partner's runs. A partner's own secret comes first.",
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                to="accounts.partner",
+                verbose_name="partner",
+            ),
         ),
         migrations.AddIndex(
-            model_name='approval',
-            index=models.Index(condition=models.Q(('state', 'pending')), fields=['run'], name='approval_pending'),
+            model_name="approval",
+            index=models.Index(
+                condition=models.Q(("state", "pending")), fields=["run"], name="approval_pending"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='approval',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['pending', 'approved', 'denied', 'expired', 'cancelled'])), name='approval_state_known'),
+            model_name="approval",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("state__in", ["pending", "approved", "denied", "expired", "cancelled"])),
+                name="approval_state_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='approval',
-            constraint=models.CheckConstraint(condition=models.Q(('on_timeout__in', ['deny', 'approve'])), name='approval_on_timeout_known'),
+            model_name="approval",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("on_timeout__in", ["deny", "approve"])), name="approval_on_timeout_known"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='cronfiring',
-            constraint=models.UniqueConstraint(fields=('playbook', 'due_at'), name='cronfiring_unique'),
+            model_name="cronfiring",
+            constraint=models.UniqueConstraint(fields=("playbook", "due_at"), name="cronfiring_unique"),
         ),
         migrations.AddIndex(
-            model_name='laneticket',
-            index=models.Index(fields=['lane', 'id'], name='laneticket_lane'),
+            model_name="laneticket",
+            index=models.Index(fields=["lane", "id"], name="laneticket_lane"),
         ),
         migrations.AddConstraint(
-            model_name='laneticket',
-            constraint=models.UniqueConstraint(fields=('lane', 'sequence'), name='laneticket_unique'),
+            model_name="laneticket",
+            constraint=models.UniqueConstraint(fields=("lane", "sequence"), name="laneticket_unique"),
         ),
         migrations.AddConstraint(
-            model_name='runlog',
-            constraint=models.UniqueConstraint(fields=('run', 'key'), name='runlog_unique_key'),
+            model_name="runlog",
+            constraint=models.UniqueConstraint(fields=("run", "key"), name="runlog_unique_key"),
         ),
         migrations.AddConstraint(
-            model_name='secret',
-            constraint=models.UniqueConstraint(fields=('name', 'partner'), name='secret_unique_name', nulls_distinct=False),
+            model_name="secret",
+            constraint=models.UniqueConstraint(
+                fields=("name", "partner"), name="secret_unique_name", nulls_distinct=False
+            ),
         ),
     ]

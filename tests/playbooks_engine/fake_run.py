@@ -22,6 +22,7 @@ EMPTY_HISTORY = {
 class FakeRun:
     def __init__(self, alert_id="0198f000-0000-7000-8000-000000000001", answers=None):
         self.alert_id = alert_id
+        self.incident = None
         self.answers = answers or {}
         self.actions = []
         self.helpers = []

@@ -57,6 +57,14 @@ def test_what_registers_is_shown(file):
     assert json.loads(json.dumps(report.to_json()))["ok"] is True
 
 
+def test_a_schedule_is_shown_with_its_times(file):
+    text = "from opensoar import playbook\n@playbook('schedule', cron='0 7 * * 1')\nasync def monday(input): ...\n"
+    path = file(text)
+    [playbook] = check(path).playbooks
+    assert (playbook["cron"], playbook["timeout"], playbook["lane"]) == ("0 7 * * 1", None, None)
+    assert "trigger schedule 0 7 * * 1" in command(path)[0]
+
+
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
@@ -170,6 +178,7 @@ def test_blocking_calls_in_async_functions_are_warned_of(call):
 
 def test_undeclared_idempotence_is_noted():
     text = f"{HEAD}@action(timeout=3)\nasync def act(): ...\n@action(**options)\nasync def other(): ...\n"
+    text += "@action(verify=other)\nasync def verified(): ...\n"
     [(level, line, message)] = remarks(text)
     assert (level, line) == ("note", 8)
     assert "action act" in message

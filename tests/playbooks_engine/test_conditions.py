@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from opensoar.conditions import FIELDS, LOOKUPS, Condition, ConditionError, parse
+from opensoar.conditions import FIELDS, LOOKUPS, SUBJECTS, Condition, ConditionError, parse
 
 ALERT = {
     "id": "0198f000-0000-7000-8000-000000000001",
@@ -211,6 +211,76 @@ def test_it_does_not_hold(conditions):
 def test_what_means_nothing_is_refused_with_the_nearest(conditions, words):
     with pytest.raises(ConditionError, match=words):
         parse(conditions)
+
+
+INCIDENT = {
+    "number": 1042,
+    "title": "Theft",
+    "severity": "critical",
+    "status": "closed",
+    "determination": None,
+    "tlp": "amber+strict",
+    "tags": ["vip"],
+    "closed_at": "2026-05-01T08:00:00+00:00",
+}
+OBSERVABLE = {
+    "type": "ip",
+    "value": "203.0.113.7",
+    "internal": False,
+    "tags": [],
+    "first_seen": datetime(2026, 5, 2, tzinfo=UTC),
+}
+
+
+@pytest.mark.parametrize(
+    ("about", "subject", "conditions", "holds"),
+    [
+        ("incident", INCIDENT, {"severity__gte": "high"}, True),
+        ("incident", INCIDENT, {"severity__lt": "high"}, False),
+        ("incident", INCIDENT, {"status": ["CLOSED"], "number": 1042}, True),
+        ("incident", INCIDENT, {"determination__isnull": True, "tlp": "amber+strict"}, True),
+        ("incident", INCIDENT, {"closed_at__gte": "2026-05-02"}, False),
+        ("observable", OBSERVABLE, {"type": ["ip", "domain"], "value__cidr": "203.0.113.0/24"}, True),
+        ("observable", OBSERVABLE, {"value": "203.0.113.7", "internal": False}, True),
+        ("observable", OBSERVABLE, {"internal": True}, False),
+        ("observable", {"type": "domain", "value": "evil.example"}, {"value__endswith": ".example"}, True),
+    ],
+)
+def test_incidents_and_observables_have_fields_of_their_own(about, subject, conditions, holds):
+    condition = parse(conditions, about)
+    assert condition.matches(subject) is holds
+    assert parse(condition.to_json(), about) == condition
+
+
+@pytest.mark.parametrize(
+    ("about", "conditions", "words"),
+    [
+        ("incident", {"hostname": "x"}, "unknown field 'hostname'"),
+        ("incident", {"status": "new"}, "open, investigating, contained, closed"),
+        ("incident", {"determination": "unknown"}, "malicious, suspicious, benign"),
+        ("observable", {"type": "domian"}, "did you mean 'domain'"),
+        ("observable", {"internal": "no"}, "internal is true or false"),
+        ("observable", {"severity": "high"}, "unknown field 'severity'"),
+        ("observable", {"value": "a\0"}, "in no observable"),
+    ],
+)
+def test_what_their_fields_cannot_hold_is_refused(about, conditions, words):
+    with pytest.raises(ConditionError, match=words):
+        parse(conditions, about)
+
+
+def test_the_words_are_those_of_the_models_and_the_fields_those_of_the_snapshots():
+    from alerts.models import Observable, Severity
+    from incidents.models import Incident
+    from playbooks_engine import incident
+
+    choices = SUBJECTS["incident"].choices
+    assert SUBJECTS["observable"].choices["type"] == tuple(Observable.Type.values)
+    assert choices["severity"] == tuple(Severity.values)
+    for name in ("status", "determination", "impact", "tlp", "pap"):
+        assert choices[name] == tuple(getattr(Incident, name.title()).values)
+    assert set(SUBJECTS["incident"].fields) <= set(incident.Incident.FIELDS)
+    assert set(SUBJECTS["observable"].fields) <= set(incident.Observable.FIELDS)
 
 
 def test_no_conditions_match_everything():

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+from datetime import timedelta
 
 import pytest
 
@@ -78,6 +79,36 @@ def test_everything_declared_is_in_the_spec():
     assert spec.line == inspect.getsourcelines(function)[1]
 
 
+def test_what_starts_a_playbook_besides_alerts():
+    @playbook("Incident.Closed", conditions={"severity__gte": "high"}, timeout=timedelta(hours=1))
+    async def closed(incident): ...
+
+    @playbook("schedule", cron=" */15  8-18 * * mon-fri", max_concurrent=1)
+    async def scheduled(input): ...
+
+    @playbook(
+        "observable", conditions={"type": ["ip"], "value__cidr": "10.0.0.0/8", "internal": True}, lane="value"
+    )
+    async def seen(observable): ...
+
+    @playbook("webhook", lane="hostname", lane_hold=True, timeout=2.5)
+    async def held(alert): ...
+
+    closed, scheduled = closed.opensoar_playbook, scheduled.opensoar_playbook
+    assert (closed.trigger, closed.timeout, closed.cron, closed.lane) == (
+        "incident.closed",
+        3600.0,
+        None,
+        None,
+    )
+    assert closed.conditions.matches({"severity": "critical"})
+    assert (scheduled.cron, scheduled.max_concurrent) == ("*/15 8-18 * * mon-fri", 1)
+    seen, held = seen.opensoar_playbook, held.opensoar_playbook
+    assert seen.conditions.matches({"type": "ip", "value": "10.0.0.1", "internal": True})
+    assert not seen.conditions.matches({"type": "ip", "value": "10.0.0.1", "internal": False})
+    assert (seen.lane, held.lane, held.lane_hold, held.timeout) == ("value", "hostname", True, 2.5)
+
+
 def test_description_falls_back_to_the_docstring():
     @playbook()
     async def documented(alert):
@@ -103,9 +134,38 @@ def test_manual_is_no_trigger():
         ({"on_failure": "halt"}, ValueError, "continue, stop"),
         ({"ordr": 5}, TypeError, "no option 'ordr'.*did you mean 'order'"),
         ({"condition": {}}, TypeError, "did you mean 'conditions'"),
-        ({"lane": "hostname"}, TypeError, "no option 'lane'"),
-        ({"cron": "* * * * *"}, TypeError, "no option 'cron'"),
-        ({"timeout": 5}, TypeError, "no option 'timeout'"),
+        ({"lane": "hostnme"}, ValueError, "no field of an alert.*did you mean 'hostname'"),
+        ({"lane": "tags"}, ValueError, "names one thing"),
+        ({"lane": 5}, TypeError, "name of a field"),
+        ({"trigger": "observable", "lane": "hostname"}, ValueError, "no field of an observable"),
+        ({"trigger": "schedule", "cron": "* * * * *", "lane": "id"}, ValueError, "max_concurrent=1"),
+        ({"lane_hold": True}, ValueError, "give lane="),
+        ({"lane": "hostname", "lane_hold": "yes"}, TypeError, "True or False"),
+        ({"max_concurrent": 0}, ValueError, "whole number from 1 up"),
+        ({"max_concurrent": True}, ValueError, "whole number from 1 up"),
+        ({"timeout": 0}, ValueError, "timeout is a number of seconds above 0"),
+        ({"timeout": timedelta(-1)}, ValueError, "above 0"),
+        ({"timeout": "5"}, ValueError, "number of seconds"),
+        ({"cron": "* * * * *"}, ValueError, "go together"),
+        ({"trigger": "webhook", "cron": "* * * * *"}, ValueError, "go together"),
+        ({"trigger": "schedule"}, ValueError, "go together"),
+        ({"trigger": "schedule", "cron": 5}, TypeError, "cron is an expression"),
+        ({"trigger": "schedule", "cron": "* * * *"}, ValueError, "five fields"),
+        ({"trigger": "schedule", "cron": "0 * * * * *"}, ValueError, "five fields"),
+        ({"trigger": "schedule", "cron": "61 * * * *"}, ValueError, "Bad minute"),
+        ({"trigger": "schedule", "cron": "0 0 31 2 *"}, ValueError, "cron '0 0 31 2"),
+        (
+            {"trigger": "schedule", "cron": "* * * * *", "conditions": {"severity": "high"}},
+            ValueError,
+            "no conditions",
+        ),
+        (
+            {"trigger": "incident", "conditions": {"hostname": "x"}},
+            ConditionError,
+            "unknown field 'hostname'",
+        ),
+        ({"trigger": "incident", "conditions": {"status": "new"}}, ConditionError, "open, investigating"),
+        ({"trigger": "observable", "conditions": {"type": "ipp"}}, ConditionError, "did you mean 'ip'"),
         ({"order": "5"}, ValueError, "whole number"),
         ({"order": True}, ValueError, "whole number"),
         ({"order": 2**40}, ValueError, "whole number"),
@@ -116,9 +176,8 @@ def test_manual_is_no_trigger():
         ({"aliases": [5]}, TypeError, "alias is a string"),
         ({"description": None}, TypeError, "description is a string"),
         ({"description": "a\0b"}, ValueError, "null"),
-        ({"trigger": "schedule"}, ValueError, "not available in this version"),
-        ({"trigger": "incident.closed"}, ValueError, "not available in this version"),
-        ({"trigger": "observable"}, ValueError, "not available in this version"),
+        ({"trigger": "incident.clsed"}, ValueError, "no trigger.*did you mean 'incident.closed'"),
+        ({"trigger": "observable.seen"}, ValueError, "no trigger 'observable.seen'"),
         ({"trigger": ""}, TypeError, "name of a source"),
         ({"trigger": "x" * 51}, ValueError, "at most 50"),
         ({"conditions": {"severty": "high"}}, ConditionError, "did you mean 'severity'"),
@@ -209,6 +268,7 @@ def test_an_action_inside_a_run_is_the_engine_s():
         ({"retries": 1.5}, ValueError, "whole number"),
         ({"retry_backoff": -1}, ValueError, "from 0 up"),
         ({"idempotent": 1}, TypeError, "True, False or None"),
+        ({"verify": "was_it_done"}, TypeError, "verify takes a function"),
         ({"retrys": 2}, TypeError, "did you mean 'retries'"),
         ({"requires": "approval"}, TypeError, "no option 'requires'"),
     ],
@@ -323,6 +383,15 @@ def test_history_checks_its_argument():
             in_run(helper, fake, argument)
     with pytest.raises(NoCurrentRun, match="ip_history"):
         run(ip_history("10.0.0.1"))
+
+
+def test_verify_is_kept_with_the_action():
+    async def is_blocked(ip): ...
+
+    @action(verify=is_blocked)
+    async def block(ip): ...
+
+    assert block.opensoar_action.verify is is_blocked
 
 
 # --- the alert object --------------------------------------------------------------------------

@@ -40,7 +40,7 @@ class Command(BaseCommand):
                 % {
                     "name": spec["name"],
                     "order": spec["order"],
-                    "trigger": spec["trigger"] or _("manual"),
+                    "trigger": " ".join(filter(None, [spec["trigger"] or _("manual"), spec["cron"]])),
                     "conditions": json.dumps(spec["conditions"], default=str),
                 }
             )

@@ -1,0 +1,41 @@
+"""A process of its own for runs that must not share one (see isolation.py, which starts it)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+IDLE_SECONDS = 2.0  # how long it waits for more before it ends
+
+
+def main() -> None:
+    """Take what must run alone, one sequence at a time, until nothing is left."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opensoar.settings")
+    import django
+
+    django.setup()
+    from django.conf import settings
+
+    from opensoar import deathwatch
+    from playbooks_engine.worker import Engine
+
+    deathwatch.install()
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    engine = Engine(
+        directories=settings.PLAYBOOK_DIRS, lease=settings.LEASE_SECONDS, capacity=1, isolated=True
+    )
+    deathwatch.on_death(engine.release_now)
+    engine.start()
+    idle_since = time.monotonic()
+    while not stop.wait(0.1) and time.monotonic() - idle_since < IDLE_SECONDS:
+        if not engine.is_idle:
+            idle_since = time.monotonic()
+    engine.stop(timeout=15)
+
+
+if __name__ == "__main__":
+    main()

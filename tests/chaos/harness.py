@@ -1,0 +1,253 @@
+"""Load and faults at random, seeded times; then silence, and the verdict. ``python -m tests.chaos --help``."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import random
+import signal
+import sys
+import threading
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from tests.chaos.invariants import Record, read_ledger, replays, verdict
+from tests.chaos.stack import LEASE, Forked, Stack, works
+
+CALLS_PER_ALERT = 25
+QUIET_SECONDS = 90.0  # within which everything must be at rest after the last fault and alert
+TEMPO = {"kill": 0.9, "pause": 1.5, "crash": 3.0, "flush": 0.2}  # seconds of the schedule that one fault of a kind takes
+
+
+class Chaos:
+    """One run."""
+
+    def __init__(self, options: argparse.Namespace, stack: Stack) -> None:
+        self.options, self.stack = options, stack
+        self.dice = random.Random(options.seed)
+        self.workers: list[Forked] = []
+        self.sender: Forked | None = None
+        self.paused: dict[Forked, float] = {}
+        self.record = Record(stack.root, [], faults=not options.no_faults)
+        self.done: dict[str, int] = defaultdict(int)
+        self.outages: list[tuple[float, float]] = []
+        self.over = threading.Event()
+
+    # --- what happens ------------------------------------------------------------------------------------------
+
+    def run(self) -> dict[str, Any]:
+        began = time.time()
+        self.workers = [self.stack.spawn("worker") for _ in range(self.options.workers)]
+        self.stack.wait_for_workers(self.options.workers)
+        self.stack.spawn("person")
+        poller = threading.Thread(target=Poller(self).run, daemon=True)
+        poller.start()
+        counts = {"kill": self.options.kills, "pause": self.options.pauses, "crash": self.options.pg_crashes}
+        counts["flush"] = self.options.flushes
+        if self.options.no_faults:
+            counts = {}
+        seconds = max(5.0, sum(TEMPO[kind] * count for kind, count in counts.items()))
+        alerts = -(-self.options.calls // CALLS_PER_ALERT)
+        load = ("sender", alerts, seconds, time.time())
+        self.sender = self.stack.spawn(*load)
+        schedule = sorted((self.dice.uniform(0.3, seconds), kind) for kind, n in counts.items() for _ in range(n))
+        start = time.monotonic()
+        for moment, kind in schedule:
+            while (left := start + moment - time.monotonic()) > 0:
+                self._resume_due()
+                time.sleep(min(left, 0.05))
+            getattr(self, f"_{kind}")(load)
+        quiet = self._quiet(alerts, start + seconds)
+        self.over.set()
+        poller.join(10)
+        return self._report(quiet, alerts, time.time() - began)
+
+    def _kill(self, load: tuple[Any, ...]) -> None:
+        """A worker, or now and then the sender: ``kill -9``, and a new one in its place."""
+        self.done["kill"] += 1
+        if self.dice.random() < 0.1 and self.sender is not None:
+            self.sender.signal(signal.SIGKILL)
+            self.sender.wait(5)
+            self.sender = self.stack.spawn(*load)
+            return
+        number = self.dice.randrange(len(self.workers))
+        victim = self.workers[number]
+        victim.signal(signal.SIGKILL)
+        if (since := self.paused.pop(victim, None)) is not None:
+            self._end_pause(victim, since)
+        self.workers[number] = self.stack.spawn("worker")
+
+    def _pause(self, _: object) -> None:
+        """SIGSTOP beyond the lease; ``_resume_due`` ends it."""
+        awake = [worker for worker in self.workers if worker not in self.paused]
+        if awake:
+            victim = self.dice.choice(awake)
+            self.paused[victim] = time.time()
+            victim.signal(signal.SIGSTOP)
+            self.done["pause"] += 1
+
+    def _crash(self, _: object) -> None:
+        since = time.time()
+        self.stack.crash_postgres()
+        time.sleep(self.dice.uniform(0.0, 1.0))
+        self.stack.restart_postgres()
+        self.outages.append((since, time.time()))
+        self.done["crash"] += 1
+
+    def _flush(self, _: object) -> None:
+        self.stack.flush_broker()
+        self.done["flush"] += 1
+
+    def _resume_due(self, *, now: bool = False) -> None:
+        for worker, since in list(self.paused.items()):
+            if now or time.time() - since > LEASE * 1.7:
+                del self.paused[worker]
+                worker.signal(signal.SIGCONT)
+                self._end_pause(worker, since)
+
+    def _end_pause(self, worker: Forked, since: float) -> None:
+        self.record.pauses.append((worker.pid, since, time.time()))
+
+    def _quiet(self, alerts: int, load_until: float) -> bool:
+        """Wait until nothing is left to do; False when that takes too long."""
+        while time.monotonic() < load_until or self.paused:
+            self._resume_due()
+            time.sleep(0.05)
+        deadline = time.monotonic() + QUIET_SECONDS
+        with self.stack.connect() as connection:
+            while time.monotonic() < deadline:
+                stored = len(self.record.lines("acknowledged"))
+                row = connection.execute(
+                    "SELECT count(*) FILTER (WHERE state <> 'done') FROM playbooks_engine_sequence"
+                ).fetchone()
+                if stored == alerts and row == (0,):
+                    return True
+                time.sleep(0.2)
+        return False
+
+    # --- what is said ------------------------------------------------------------------------------------------
+
+    def _report(self, quiet: bool, alerts: int, seconds: float) -> dict[str, Any]:
+        self.record.ledger = read_ledger(self.stack.ledger)
+        with self.stack.connect() as connection:
+            found = verdict(connection, self.record)
+            marked = connection.execute(
+                "SELECT count(*) FILTER (WHERE repeated), count(*) FROM playbooks_engine_actionresult"
+            ).fetchone()
+        assert marked is not None
+        again = replays(self.record)
+        found["everything at rest in time"] = [] if quiet else [f"not within {QUIET_SECONDS:g} s"]
+        found["replays only, and surely, under faults"] = (
+            [] if (again > 0) == bool(self.done["kill"] or self.done["pause"]) else [f"{again} replays"]
+        )
+        return {
+            "seed": self.options.seed, "seconds": round(seconds, 1), "alerts": alerts, "calls": marked[1],
+            "effects": len(self.record.effects), "replays": again, "repeats marked": marked[0],
+            "questions answered": len(self.record.lines("answers")), "faults": dict(self.done),
+            "stale sends after a pause (documented)": sum(map(self.record.is_stale, self.record.effects)),
+            "violations": found,
+        }  # fmt: skip
+
+
+class Poller:
+    """Looks at the running engine from outside, for what only shows while it lasts."""
+
+    def __init__(self, chaos: Chaos) -> None:
+        self.chaos = chaos
+        self.seen = chaos.record.polled
+        self.pids: dict[str, int] = {}
+        self.orphaned: dict[tuple[str, int], float] = {}
+        for name in ("two live runs of a sequence", "running beyond lease + 5 s", "transactions older than 1 s"):
+            self.seen[name] = []
+
+    def run(self) -> None:
+        while not self.chaos.over.is_set():
+            with contextlib.suppress(psycopg.Error), self.chaos.stack.connect() as connection:
+                while not self.chaos.over.wait(0.25):
+                    self._look(connection)
+            time.sleep(0.1)
+
+    def _look(self, connection: psycopg.Connection[Any]) -> None:
+        def rows(sql: str) -> list[tuple[Any, ...]]:
+            return connection.execute(sql).fetchall()  # type: ignore[arg-type]
+
+        self.pids |= dict(rows("SELECT id::text, pid FROM playbooks_engine_workerbeat"))
+        self.seen["two live runs of a sequence"] += [
+            str(row)
+            for row in rows(
+                "SELECT sequence_id FROM playbooks_engine_playbookrun "
+                "WHERE state IN ('running', 'waiting', 'needs_attention') GROUP BY 1 HAVING count(*) > 1"
+            )
+        ]
+        held = {f"worker-{worker.pid}" for worker in self.chaos.paused}
+        self.seen["transactions older than 1 s"] += [
+            str(row)
+            for row in rows(
+                "SELECT application_name, state, wait_event, clock_timestamp() - xact_start, left(query, 80) "
+                "FROM pg_stat_activity WHERE backend_type = 'client backend' AND application_name <> 'chaos' "
+                "AND xact_start < clock_timestamp() - interval '1 s' AND datname = 'opensoar'"
+            )
+            if row[0] not in held and row[2] not in ("relation", "transactionid", "tuple")
+        ]
+        self._orphans(rows("SELECT id::text, fence, claimed_by::text FROM playbooks_engine_sequence WHERE state = 'running'"))
+
+    def _orphans(self, claimed: list[tuple[str, int, str]]) -> None:
+        """Sequences that are "running" while their worker is dead or held; time without a database does not count."""
+        now, before = time.time(), self.orphaned
+        self.orphaned = {}
+        for sequence, fence, worker in claimed:
+            if works(self.pids.get(worker, 0)):
+                continue
+            since = self.orphaned[sequence, fence] = before.get((sequence, fence), now)
+            outage = sum(until - began for began, until in self.chaos.outages if began > since - 5)
+            if now - since > LEASE + 5 + outage:
+                self.seen["running beyond lease + 5 s"].append(f"{sequence} {worker} {now - since:.1f} s")
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--seed", default=str(random.randrange(1_000_000)))
+    numbers = {"calls": 2000, "kills": 30, "pauses": 10, "pg-crashes": 2, "flushes": 5, "workers": 3}
+    for name, value in numbers.items():
+        parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--no-faults", action="store_true")
+    parser.add_argument("--mishaps", type=float, default=0.06, help="share of calls the simulator spoils")
+    parser.add_argument("--playbooks", type=Path, default=Path(__file__).parent / "playbooks")
+    parser.add_argument("--json", type=Path, help="write the report here")
+    parser.add_argument("--keep", type=Path, help="copy ledger and logs here")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str]) -> int:
+    options = parse(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    print(f"seed {options.seed}", flush=True)
+    mishaps = 0.0 if options.no_faults else options.mishaps
+    with Stack(options.playbooks, seed=options.seed, mishaps=mishaps) as stack:
+        try:
+            report = Chaos(options, stack).run()
+        finally:
+            if options.keep:
+                _keep(stack.root, options.keep)
+    for name, value in report.items():
+        if name != "violations":
+            print(f"{name:40} {value}")
+    for name, found in report["violations"].items():
+        print(f"{'VIOLATED' if found else 'held':8} {name:45} {len(found)}")
+        for line in found[:5]:
+            print(f"         {line[:300]}")
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=1))
+    return int(any(report["violations"].values()))
+
+
+def _keep(root: Path, target: Path) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    for path in [*root.glob("*.log"), root / "ledger", root / "acknowledged", root / "answers"]:
+        if path.is_file():
+            (target / path.name).write_bytes(path.read_bytes())
