@@ -18,7 +18,7 @@ from playbooks_engine.codec import encode_result, format_traceback
 from playbooks_engine.failpoints import reached
 from playbooks_engine.incident import Incident, Observable
 from playbooks_engine.journal import CONNECTION_ERRORS, Claim, LostClaim, Write
-from playbooks_engine.preparation import SLOT_SECONDS, Job, cancelled_text, next_job
+from playbooks_engine.preparation import SLOT_SECONDS, Job, cancelled_text
 from playbooks_engine.run_parts import Detached, Question
 from playbooks_engine.runner import LiveRun
 from playbooks_engine.timeline_kinds import PlaybookFinished
@@ -42,7 +42,7 @@ class Execution:
         engine = self.engine
         try:
             while not engine.is_draining:
-                job = await engine.in_helper_thread(functools.partial(next_job, self.claim, engine.versions))
+                job = await asyncio.wrap_future(engine.starter.next_job(self.claim))
                 if job is None or not await self._job(job) or job.is_last:
                     return
         except LostClaim:
@@ -102,7 +102,7 @@ class Execution:
             single = subject if subject is not None else job.input if job.input is not None else {}
             body = functools.partial(spec.func, **spec.bind(single, named))
             value = await live.execute(body)
-            result = live.mask.text(encode_result(f"playbook {job.name!r}", value))
+            result = live.mask.json(encode_result(f"playbook {job.name!r}", value))
         except Detached:
             return await self._let_go(job, live)
         except LostClaim:

@@ -87,7 +87,10 @@ class ApprovalForm(VerbForm):
 
     decision = forms.ChoiceField(choices=[("approve", ""), ("deny", "")], widget=forms.HiddenInput)
     comment = forms.CharField(
-        label=_("Comment (optional)"), required=False, max_length=2000, widget=forms.Textarea(attrs={"rows": 2})
+        label=_("Comment (optional)"),
+        required=False,
+        max_length=2000,
+        widget=forms.Textarea(attrs={"rows": 2}),
     )
 
 

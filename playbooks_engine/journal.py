@@ -155,7 +155,7 @@ def store_batch(batch: list[Write]) -> list[Write]:
     with transaction.atomic():
         alerts = _lock_alerts([write.entry[0] for write in batch if write.entry])
         lanes.lock(lane for write in batch for lane in write.leaves)
-        held = _held_claims([write.claim for write in batch])
+        held = held_claims([write.claim for write in batch])
         kept = [write for write in batch if write.claim in held]
         grouped: dict[str, list[tuple[Any, ...]]] = {}
         for write in kept:
@@ -188,7 +188,8 @@ def _lock_alerts(ids: list[UUID]) -> dict[UUID, Alert]:
     return {alert.pk: alert for alert in rows}
 
 
-def _held_claims(claims: list[Claim]) -> set[Claim]:
+def held_claims(claims: list[Claim]) -> set[Claim]:
+    """Those that are still ours, held until commit."""
     ids = sorted({claim.sequence_id for claim in claims})
     with connection.cursor() as cursor:
         cursor.execute(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
 import orjson
+import psycopg
 from django.db import connection, transaction
 from django.db.models import F
 
@@ -18,17 +19,31 @@ from opensoar import clock, timeline
 from opensoar.actors import Actor
 from playbooks_engine import lanes, loader
 from playbooks_engine.codec import encode_arguments
-from playbooks_engine.journal import Claim, check_fence
-from playbooks_engine.models import ActionAttempt, ActionResult, CallOutput, PlaybookRun, Sequence
-from playbooks_engine.registry import PlaybookSpec
+from playbooks_engine.journal import Claim, held_claims
+from playbooks_engine.models import (
+    ActionAttempt,
+    ActionResult,
+    CallOutput,
+    PlaybookRun,
+    PlaybookVersion,
+    Sequence,
+)
+from playbooks_engine.registry import PlaybookSpec, Registry
 from playbooks_engine.run_parts import Call, Question
 from playbooks_engine.secrets import secrets_for
-from playbooks_engine.snapshots import alert_snapshot, incident_snapshot, observable_snapshot
+from playbooks_engine.snapshots import (
+    alert_snapshot,
+    incident_snapshot,
+    observable_snapshot,
+    read_for_snapshots,
+)
 from playbooks_engine.timeline_kinds import PlaybookStarted
 
 DEATHS = 3  # of its worker process, after which a run is not tried again without a person
 SLOTS_LOCK = 7_041_003  # pg_advisory_xact_lock, with the playbook: who starts looks at a count that stands
 SLOT_SECONDS = 1.0  # between two looks for a free slot (max_concurrent=)
+START = """
+UPDATE playbooks_engine_playbookrun SET state = %s, started_at = %s, source_id = %s, subject = %s WHERE id = %s"""
 
 
 @dataclass(slots=True)
@@ -52,6 +67,7 @@ class Job:
     input: Any = None
     journal: dict[str, Call] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
+    mentions_secrets: bool = False
     deadline: datetime | None = None  # when its timeout is over
     resumed: bool = False
     refusal: str = ""  # why it is not executed at all
@@ -60,33 +76,60 @@ class Job:
     no_slot: bool = False  # as many of its playbook run as may: look again in a moment
 
 
-def next_job(claim: Claim, versions: Mapping[str, uuid.UUID]) -> Job | None:
-    """Start or resume the sequence's next run; ``None`` when all of them are final (the sequence is then done).
+def next_jobs(claims: Iterable[Claim], versions: Mapping[str, uuid.UUID]) -> dict[Claim, Job | None]:
+    """Start or resume the next run of each sequence; ``None`` when all of its runs are final (it is then done).
 
-    ``versions`` maps playbook names to the version that this worker has loaded. Called in a helper thread.
-
-    Raises:
-        LostClaim: the sequence is not ours any more.
+    ``versions`` maps playbook names to the version that this worker has loaded. A claim that is not ours any more is
+    left out. A fixed number of queries for whatever starts; what resumes reads its own journal.
     """
     with transaction.atomic():
-        sequence = Sequence.objects.select_related("incident", "observable").get(pk=claim.sequence_id)
-        alert = (
-            Alert.objects.select_for_update(of=("self",)).get(pk=sequence.alert_id)
-            if sequence.alert_id
-            else None
+        sequences = Sequence.objects.select_related("incident", "observable").in_bulk(
+            [claim.sequence_id for claim in claims]
         )
-        lanes.lock(sequence.lanes)
-        check_fence(claim)
-        runs = list(sequence.runs.select_related("playbook", "source").order_by("position"))
+        alerts = _locked_alerts(sequences.values())
+        lanes.lock(lane for sequence in sequences.values() for lane in sequence.lanes)
+        held = held_claims(list(claims))
+        by_sequence: dict[uuid.UUID, list[PlaybookRun]] = {}
+        for run in (
+            PlaybookRun.objects.filter(sequence_id__in=[claim.sequence_id for claim in held])
+            .select_related("playbook")
+            .order_by("sequence_id", "position")
+        ):
+            by_sequence.setdefault(run.sequence_id, []).append(run)
+        batch = _Batch(versions, alerts)
+        jobs = {
+            claim: batch.next_of(claim, sequences[claim.sequence_id], by_sequence[claim.sequence_id])
+            for claim in held
+        }
+        batch.store()
+        return jobs
+
+
+def _locked_alerts(sequences: Iterable[Sequence]) -> dict[uuid.UUID, Alert]:
+    """The sequences' alerts, locked in order (without joins, see alerts.services.locks), with what snapshots need."""
+    ids = {sequence.alert_id for sequence in sequences if sequence.alert_id}
+    if not ids:
+        return {}
+    rows = list(Alert.objects.filter(pk__in=ids).order_by("pk").select_for_update(no_key=True))
+    read_for_snapshots(rows)
+    return {alert.pk: alert for alert in rows}
+
+
+class _Batch:
+    """Runs that start or resume together: their rows are written at the end, in few statements."""
+
+    def __init__(self, versions: Mapping[str, uuid.UUID], alerts: Mapping[uuid.UUID, Alert]) -> None:
+        self._versions = versions
+        self._alerts = alerts
+        self._started: list[PlaybookRun] = []
+        self._resumed: list[uuid.UUID] = []
+        self._entries: list[tuple[Alert, timeline.Draft]] = []
+
+    def next_of(self, claim: Claim, sequence: Sequence, runs: list[PlaybookRun]) -> Job | None:
+        """What the sequence does next."""
         open_runs = [run for run in runs if not run.is_final]
         if not open_runs:
-            state = Sequence.State.DONE
-            if all(run.state == PlaybookRun.State.CANCELLED for run in runs):
-                state = Sequence.State.CANCELLED
-            Sequence.objects.filter(pk=sequence.pk).update(
-                state=state, claimed_by=None, finished_at=clock.now()
-            )
-            lanes.leave([(sequence.pk, sequence.lanes)])
+            _finish(sequence, runs)
             return None
         run = open_runs[0]
         actor = Actor(
@@ -100,64 +143,79 @@ def next_job(claim: Claim, versions: Mapping[str, uuid.UUID]) -> Job | None:
         if run.cancel_requested_at is not None:
             job.refusal, job.refusal_state = cancelled_text(run.cancelled_by), PlaybookRun.State.CANCELLED
         elif run.state == PlaybookRun.State.PENDING:
-            _start(job, run, sequence, alert, versions)
+            self._start(job, run, sequence)
         else:
-            _resume(job, run, sequence)
+            self._resume(job, run, sequence)
         return job
+
+    def _start(self, job: Job, run: PlaybookRun, sequence: Sequence) -> None:
+        name = run.playbook.name
+        if run.source_id is None:
+            if run.playbook.missing_since is not None or name not in self._versions:
+                job.refusal = f"The playbook {name!r} is not among the loaded files any more."
+                return
+            if not run.playbook.enabled:
+                job.refusal = "The playbook was switched off before its turn came."
+                job.refusal_state = "skipped"
+                return
+            run.source_id = self._versions[name]
+        if not _load_source(job, run, sequence) or not _take_slot(job, run):
+            return
+        alert = self._alerts.get(sequence.alert_id) if sequence.alert_id else None
+        if run.subject is None:  # a retry brings its own
+            subject = _snapshot(sequence, alert)
+            run.subject = encode_arguments(subject) if subject is not None else None
+        run.state, run.started_at = PlaybookRun.State.RUNNING, clock.now()
+        self._started.append(run)
+        if alert is not None:
+            kind = PlaybookStarted(
+                playbook=name, run_id=str(run.pk), position=run.position, total=sequence.total
+            )
+            self._entries.append((alert, timeline.Draft(kind=kind, actor=job.actor)))
+        if run.retry_of_id is not None:
+            job.journal = load_journal(run)
+        _pass_on(job, run)
+
+    def _resume(self, job: Job, run: PlaybookRun, sequence: Sequence) -> None:
+        job.resumed = True
+        if run.deaths >= DEATHS:
+            job.question = Question(
+                reason="worker_died",
+                text=f"The worker ended {run.deaths} times while this run was under way. It may use too much memory, "
+                "block or crash the interpreter, so it is not tried again without you.",
+                choices=("again", "cancel"),
+            )
+            return
+        if not _load_source(job, run, sequence):
+            return
+        if run.state == PlaybookRun.State.WAITING:
+            if not _take_slot(job, run):
+                return
+            self._resumed.append(run.pk)
+        job.journal = load_journal(run)
+        _pass_on(job, run)
+
+    def store(self) -> None:
+        """Write what has changed."""
+        if self._started:
+            rows = [(r.state, r.started_at, r.source_id, r.subject, r.pk) for r in self._started]
+            psycopg.Cursor(connection.connection).executemany(START, rows)
+        if self._resumed:
+            PlaybookRun.objects.filter(pk__in=self._resumed).update(state=PlaybookRun.State.RUNNING)
+        timeline.record_many(AlertEntry, self._entries)
+
+
+def _finish(sequence: Sequence, runs: list[PlaybookRun]) -> None:
+    """None of its runs is left."""
+    cancelled = all(run.state == PlaybookRun.State.CANCELLED for run in runs)
+    state = Sequence.State.CANCELLED if cancelled else Sequence.State.DONE
+    Sequence.objects.filter(pk=sequence.pk).update(state=state, claimed_by=None, finished_at=clock.now())
+    lanes.leave([(sequence.pk, sequence.lanes)])
 
 
 def cancelled_text(name: str) -> str:
     """What a cancelled run says of itself."""
     return f"Cancelled by {name or 'a person'}."
-
-
-def _start(
-    job: Job, run: PlaybookRun, sequence: Sequence, alert: Alert | None, versions: Mapping[str, uuid.UUID]
-) -> None:
-    name = run.playbook.name
-    if run.source is None:
-        if run.playbook.missing_since is not None or name not in versions:
-            job.refusal = f"The playbook {name!r} is not among the loaded files any more."
-            return
-        if not run.playbook.enabled:
-            job.refusal, job.refusal_state = "The playbook was switched off before its turn came.", "skipped"
-            return
-        run.source_id = versions[name]
-    if not _load_source(job, run, sequence) or not _take_slot(job, run):
-        return
-    if run.subject is None:  # a retry brings its own
-        subject = _snapshot(sequence, alert)
-        run.subject = encode_arguments(subject) if subject is not None else None
-    run.state = PlaybookRun.State.RUNNING
-    run.started_at = clock.now()
-    run.save(update_fields=["source", "subject", "state", "started_at"])
-    if alert is not None:
-        kind = PlaybookStarted(playbook=name, run_id=str(run.pk), position=run.position, total=sequence.total)
-        timeline.record(AlertEntry, alert, timeline.Draft(kind=kind, actor=job.actor))
-    if run.retry_of_id is not None:
-        job.journal = load_journal(run)
-    _pass_on(job, run)
-
-
-def _resume(job: Job, run: PlaybookRun, sequence: Sequence) -> None:
-    job.resumed = True
-    if run.deaths >= DEATHS:
-        job.question = Question(
-            reason="worker_died",
-            text=f"The worker ended {run.deaths} times while this run was under way. It may use too much memory, block "
-            "or crash the interpreter, so it is not tried again without you.",
-            choices=("again", "cancel"),
-        )
-        return
-    if not _load_source(job, run, sequence):
-        return
-    if run.state == PlaybookRun.State.WAITING:
-        if not _take_slot(job, run):
-            return
-        run.state = PlaybookRun.State.RUNNING
-        run.save(update_fields=["state"])
-    job.journal = load_journal(run)
-    _pass_on(job, run)
 
 
 def _pass_on(job: Job, run: PlaybookRun) -> None:
@@ -192,10 +250,9 @@ def _take_slot(job: Job, run: PlaybookRun) -> bool:
 
 def _load_source(job: Job, run: PlaybookRun, sequence: Sequence) -> bool:
     """The very source the run started with."""
-    version = run.source
-    assert version is not None
+    assert run.source_id is not None
     try:
-        registry = loader.load_version(version.sources, version.entry)
+        registry, job.mentions_secrets = _registry(run.source_id)
     except loader.LoadError as error:
         job.refusal, job.refusal_state = str(error), "needs_attention"
         return False
@@ -215,6 +272,14 @@ def _load_source(job: Job, run: PlaybookRun, sequence: Sequence) -> bool:
     }
     job.subject_kind = next((kind for kind, found in kinds.items() if found), "input")
     return True
+
+
+@lru_cache(maxsize=256)
+def _registry(version_id: uuid.UUID) -> tuple[Registry, bool]:
+    """What a version declares, and whether its source mentions secrets; versions never change."""
+    version = PlaybookVersion.objects.get(pk=version_id)
+    mentions = any("secret" in text for text in version.sources.values())
+    return loader.load_version(version.sources, version.entry), mentions
 
 
 def _snapshot(sequence: Sequence, alert: Alert | None) -> dict[str, Any] | None:

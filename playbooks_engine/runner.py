@@ -92,7 +92,7 @@ class LiveRun:
     async def call_action(self, spec: ActionSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Execute an action once for this run, or return what it returned before."""
         key = self._next_key()
-        encoded = self.mask.text(encode_arguments(bound_arguments(spec.func, args, kwargs)))
+        encoded = self.mask.json(encode_arguments(bound_arguments(spec.func, args, kwargs)))
         call = self.journal.get(key)
         if call is not None:
             self.compare(call, spec.name, encoded)
@@ -109,7 +109,7 @@ class LiveRun:
     async def call_helper(self, name: str, arguments: dict[str, Any]) -> Any:
         """Do one of the named helpers as a durable step: effect and journal line share one transaction."""
         key = self._next_key()
-        encoded = self.mask.text(encode_arguments(arguments))
+        encoded = self.mask.json(encode_arguments(arguments))
         call = self.journal.get(key)
         if call is not None:
             self.compare(call, name, encoded)
@@ -244,7 +244,7 @@ class LiveRun:
         self, spec: ActionSpec, call_id: uuid.UUID, attempt_id: uuid.UUID | None, key: str, value: Any
     ) -> Any:
         try:
-            output = self.mask.text(encode_result(f"action {spec.name!r}", value))
+            output = self.mask.json(encode_result(f"action {spec.name!r}", value))
         except TypeError as error:
             # It ran; what it returned cannot be kept. Not retried, the effect is there.
             failure, outcome = self._failure(call_id, attempt_id, error)
@@ -264,7 +264,7 @@ class LiveRun:
     ) -> tuple[Failure, list[rows.Statement]]:
         failure = Failure.of(error)
         if self.mask:
-            failure = Failure.from_text(self.mask.text(failure.to_text()))
+            failure = Failure.from_text(self.mask.json(failure.to_text()))
         text = self._hidden(str(error) or type(error).__name__)
         return failure, rows.outcome(
             call_id, attempt_id, output=None, error=text, error_value=failure.to_text()

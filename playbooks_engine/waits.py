@@ -74,7 +74,7 @@ class Waits:
     async def approval(self, key: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """``opensoar.request_approval``."""
         live = self._live
-        encoded = live.mask.text(encode_arguments(arguments))
+        encoded = live.mask.json(encode_arguments(arguments))
         over, call_id, until = await self._line(key, "approval", encoded, arguments["timeout"])
         if over is not None:
             return await live.recorded(over)  # type: ignore[no-any-return]

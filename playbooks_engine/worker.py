@@ -31,6 +31,7 @@ from playbooks_engine.isolation import Isolation
 from playbooks_engine.journal import CONNECTION_ERRORS, Claim, JournalWriter, Write, check_fence
 from playbooks_engine.lineage import PlaybookLoop
 from playbooks_engine.runner import LiveRun
+from playbooks_engine.starter import Starter
 from playbooks_engine.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ class Engine:
         self.isolated = isolated
         self.loop = PlaybookLoop()
         self.journal = JournalWriter(give_up_after=lease)
+        self.starter = Starter(lambda: self.versions)
         self.beat = Beat(lease=lease, on_death=self._declared_dead)
         self.rescuer = Rescuer(lease=lease)
         self.versions: dict[str, uuid.UUID] = {}
@@ -104,6 +106,7 @@ class Engine:
         self._reload()
         self.beat.start(self.generation)
         self.journal.start()
+        self.starter.start()
         self.loop.call_soon(self._tick)
         self._loop_thread.start()
         self.watchdog.start(self._loop_thread)
@@ -138,6 +141,7 @@ class Engine:
         asyncio.run_coroutine_threadsafe(self._let_go_all(), self.loop).result(
             max(1.0, deadline - time.monotonic())
         )
+        self.starter.stop(5)
         self.journal.stop(5)
         self._stopped.set()
         self.watchdog.stop()
@@ -374,7 +378,7 @@ class Engine:
         """Effect, fence check and journal line in one transaction (in a helper thread)."""
         with transaction.atomic():
             subject = Subject(live.alert_uuid, live.incident_uuid)
-            output = live.mask.text(encode_result(name, perform(name, live.actor, subject, arguments)))
+            output = live.mask.json(encode_result(name, perform(name, live.actor, subject, arguments)))
             check_fence(live.claim)
             attempt_id, attempt = rows.attempt(live.claim, live.run_id, call.id, 1)
             statements = [call.insert, attempt]

@@ -28,7 +28,7 @@ STORING = ("hook.before_commit", "hook.after_commit", "bell.before")
 NOT_DONE = ("intent.after", "call.before")  # the intent is there, the call was not made
 DONE = ("call.during", "call.after", "result.before")  # the call was made, its result is not there
 # Long enough that victims do not rescue each other before all of them are struck.
-REACH_SECONDS = 10.0
+REACH_SECONDS = 15.0
 VICTIM_LEASE = {"kill": 60.0, "pause": 6.0, "cut": 60.0, "crash": 6.0}
 
 

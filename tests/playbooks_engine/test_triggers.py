@@ -244,9 +244,9 @@ def test_a_run_never_starts_its_own_playbook_nor_one_that_started_it() -> None:
 
 @pytest.mark.django_db
 def test_people_start_them_again_and_a_retry_does_not_escape_its_chain() -> None:
-    ping = make_playbook("ping", "incident")
-    first = as_run(ping)
-    retry = as_run(ping)
+    ping, middle = make_playbook("ping", "incident"), make_playbook("middle", None)
+    first = as_run(middle, by=as_run(ping))
+    retry = as_run(middle)
     PlaybookRun.objects.filter(pk=retry.id).update(requested_kind="analyst", retry_of=first.id)
     make_incident(actor=retry)
     assert not Sequence.objects.filter(event="incident_opened").exists()

@@ -39,7 +39,7 @@ async def afterwards(label):
 async def struck(target, alert):
     try:
         await target(f"{alert.source_id}/1/1")
-        await sleep(1.2)
+        await sleep(2.5)  # long enough to be parked
     finally:
         await afterwards(f"{alert.source_id}/1/2")
 
