@@ -86,7 +86,8 @@ def turn_in(lane: str) -> str:
 
 def leave(sequences: Iterable[tuple[UUID, Iterable[str]]]) -> None:
     """Give up the sequences' tickets and give the turn on. The lanes must be locked."""
-    ids, lanes = [], set()
+    ids: list[UUID] = []
+    lanes: set[str] = set()
     for sequence_id, own in sequences:
         ids.append(sequence_id)
         lanes.update(own)

@@ -111,7 +111,7 @@ class PlaybookLoop(asyncio.SelectorEventLoop):
         super().__init__()
         self.set_task_factory(task_factory)
 
-    def call_at(
+    def call_at(  # type: ignore[override]  # typeshed has a variadic callback
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """Every timer is made here, whoever sets it."""

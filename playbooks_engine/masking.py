@@ -49,6 +49,9 @@ class Secrets(Mapping[str, str]):
     def __len__(self) -> int:
         return len(self._sealed)
 
+    def __bool__(self) -> bool:
+        return True  # an empty one is no less able to say what is missing
+
     def __repr__(self) -> str:
         return f"<Secrets {', '.join(sorted(self._sealed))}>"
 

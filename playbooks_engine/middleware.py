@@ -28,6 +28,7 @@ class EngineMiddleware(Middleware):
         # Imported here: Django sets the broker, and with it this middleware, before models can be loaded.
         from django.conf import settings
 
+        from playbooks_engine import bell
         from playbooks_engine.worker import Engine
 
         deathwatch.install()
@@ -36,6 +37,7 @@ class EngineMiddleware(Middleware):
         )
         deathwatch.on_death(_engine.release_now)
         _engine.start()
+        bell.listen(_engine.wake)
         deathwatch.announce_ready()
 
     def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:

@@ -33,6 +33,10 @@ class Step:
     repeated: bool = False
     tries: dict[uuid.UUID, str] = field(default_factory=dict)
 
+    def end(self, state: str, output: str | None, error: str, error_value: str | None) -> None:
+        """Its outcome."""
+        self.state, self.output, self.error, self.error_value = state, output, error, error_value
+
     def call(self) -> Call:
         """The journal line of it that replay needs (as ``preparation.load_journal`` makes it)."""
         last = next(reversed(self.tries.values()), "started")
@@ -89,10 +93,9 @@ class Tables:
                 step.tries[attempt_id] = state
 
     def _finish_call(
-        self, state: Any, output: Any, large: Any, error: Any, value: Any, now: Any, call_id: Any
+        self, state: str, output: Any, large: Any, error: Any, value: Any, now: Any, call_id: uuid.UUID
     ) -> None:
-        step = self.steps[call_id]
-        step.state, step.output, step.error, step.error_value = state, output, error, value
+        self.steps[call_id].end(state, output, error, value)
 
     def _insert_output(self, call_id: uuid.UUID, output: str) -> None:
         self.steps[call_id].output = output

@@ -20,6 +20,15 @@ INSERT INTO playbooks_engine_actionresult
      idempotent, idempotency_key, wake_at, started_at)
 VALUES (%s, %s, %s, %s, %s, %s, %s, false, '', 'started', 1, false, false, '', %s, %s, %s, %s)
 ON CONFLICT (run_id, key) DO NOTHING"""
+INSERT_DONE = """
+INSERT INTO playbooks_engine_actionresult
+    (id, run_id, key, kind, name, args_digest, input, state, output, large, error, attempts, repeated, ended_run, decision,
+     idempotent, idempotency_key, wake_at, started_at, finished_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, '', 1, false, false, '', %s, %s, %s, %s, %s)"""
+ATTEMPT_DONE = """
+INSERT INTO playbooks_engine_actionattempt
+    (id, call_id, run_id, number, worker_id, fence, state, error, started_at, finished_at)
+VALUES (%s, %s, %s, %s, %s, %s, 'success', '', %s, %s)"""
 CALL_AGAIN = """
 UPDATE playbooks_engine_actionresult
 SET state = 'started', attempts = %s, repeated = repeated OR %s, decision = '', wake_at = NULL WHERE id = %s"""
@@ -129,6 +138,18 @@ def log_line(run_id: UUID, key: str, level: str, text: str) -> Statement:
 def left(run_id: UUID) -> list[Statement]:
     """What a run leaves under way when it ends: nothing calls it again."""
     return [(LEFT_ATTEMPTS, (run_id,)), (LEFT_CALLS, (run_id,)), (LEFT_APPROVALS, (run_id,))]
+
+
+def done(claim: Claim, run_id: UUID, call: NewCall, output: str) -> list[Statement]:
+    """A call that is recorded in the transaction of its own effect: the line, its outcome and its only attempt."""
+    now = utcnow()
+    large = len(output) > LARGE
+    row = (*call.insert[1][:7], "success", None if large else output, large, *call.insert[1][7:], now)
+    tried = (uuid7(), call.id, run_id, 1, claim.worker_id, claim.fence, now, now)
+    statements: list[Statement] = [(INSERT_DONE, row), (ATTEMPT_DONE, tried)]
+    if large:
+        statements.append((INSERT_OUTPUT, (call.id, output)))
+    return statements
 
 
 def attempt(claim: Claim, run_id: UUID, call_id: UUID, number: int) -> tuple[UUID, Statement]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import inspect
 import logging
 import time
 import uuid
@@ -16,7 +15,7 @@ from typing import Any
 import orjson
 
 from opensoar.actors import Actor
-from playbooks_engine import rows
+from playbooks_engine import rows, unknown
 from playbooks_engine.codec import Failure, bound_arguments, decode, digest, encode_arguments, encode_result
 from playbooks_engine.context import current_run
 from playbooks_engine.failpoints import reached
@@ -30,7 +29,6 @@ from playbooks_engine.waits import Waits
 logger = logging.getLogger(__name__)
 UNWIND_SECONDS = 5.0  # how long a detached run's coroutine may take to give up before it is abandoned
 MAX_LOG_LINE = 10_000  # characters
-VERIFYING = -1  # in place of an attempt's number
 IDLE_SECONDS = 1.0  # how long nothing may move in a run before it is parked
 
 
@@ -99,7 +97,7 @@ class LiveRun:
             if call.is_over:
                 return await self.recorded(call)
             if call.interrupted and not call.decision:
-                known = await self._ask_the_target(spec, args, kwargs, call, encoded)
+                known = await unknown.outcome_of(self, spec, args, kwargs, call, encoded)
                 if known is not NO_ANSWER:
                     return known
             elif call.wake_at is not None:
@@ -197,7 +195,7 @@ class LiveRun:
                 failure, outcome = self._failure(call_id, attempt_id, error)
                 self._conclude(spec.name, call_id, outcome)
                 raise self._raised(failure, key) from error
-            return self._success(spec, call_id, attempt_id, key, value)
+            return self.succeed(spec, call_id, attempt_id, key, value)
 
     async def _attempt(
         self, spec: ActionSpec, args: tuple[Any, ...], kwargs: dict[str, Any], key: str, retry: int
@@ -234,15 +232,16 @@ class LiveRun:
         wake_at = self.services.in_seconds(delay)
         self.later(
             [
-                (rows.FINISH_ATTEMPT, ("failed", self._hidden(str(error)), rows.utcnow(), attempt_id)),
+                (rows.FINISH_ATTEMPT, ("failed", self.hidden(str(error)), rows.utcnow(), attempt_id)),
                 (rows.CALL_WAITS, (wake_at, call_id)),
             ]
         )
         await self.waits.until(key, call_id, wake_at)
 
-    def _success(
+    def succeed(
         self, spec: ActionSpec, call_id: uuid.UUID, attempt_id: uuid.UUID | None, key: str, value: Any
     ) -> Any:
+        """Record what a call returned; returns it as the playbook sees it."""
         try:
             output = self.mask.json(encode_result(f"action {spec.name!r}", value))
         except TypeError as error:
@@ -265,12 +264,13 @@ class LiveRun:
         failure = Failure.of(error)
         if self.mask:
             failure = Failure.from_text(self.mask.json(failure.to_text()))
-        text = self._hidden(str(error) or type(error).__name__)
+        text = self.hidden(str(error) or type(error).__name__)
         return failure, rows.outcome(
             call_id, attempt_id, output=None, error=text, error_value=failure.to_text()
         )
 
-    def _hidden(self, text: str) -> str:
+    def hidden(self, text: str) -> str:
+        """``text`` as it may be stored: no secrets, and no NUL, which PostgreSQL cannot hold."""
         return self.mask.text(text).replace("\0", "\N{REPLACEMENT CHARACTER}")
 
     # --- replay ------------------------------------------------------------------------------------------------
@@ -303,54 +303,6 @@ class LiveRun:
                 choices=("cancel",),
                 call_id=str(call.id),
                 detail={"recorded": call.name, "now": name, "arguments": orjson.loads(encoded)},
-            )
-        )
-
-    async def _ask_the_target(
-        self, spec: ActionSpec, args: tuple[Any, ...], kwargs: dict[str, Any], call: Call, encoded: str
-    ) -> Any:
-        """What became of a call that was begun and never finished: its result, or NO_ANSWER where it is to be made.
-
-        ``verify=`` asks the target; without it, and where the call must not be made twice, a person is asked.
-        """
-        if spec.verify is None:
-            if spec.idempotent is False:
-                self._ask_about_unknown(call, encoded, "")
-            return NO_ANSWER
-        outer = current_lineage.get()
-        assert outer is not None
-        token = current_lineage.set(
-            outer.inside(call.key, VERIFYING)
-        )  # what it calls shifts no key of the playbook
-        self.in_flight += 1
-        try:
-            async with asyncio.timeout(spec.timeout):
-                if inspect.iscoroutinefunction(spec.verify):
-                    found = await spec.verify(*args, **kwargs)
-                else:
-                    found = await self.services.in_action_thread(
-                        functools.partial(spec.verify, *args, **kwargs)
-                    )
-        except Exception as error:
-            self._ask_about_unknown(call, encoded, f" Asking the target failed: {error}")
-        finally:
-            self.in_flight -= 1
-            current_lineage.reset(token)
-        if found is None:
-            call.decision = "not_done"
-            return NO_ANSWER
-        await self.durable([(rows.ATTEMPTS_VERIFIED, (rows.utcnow(), call.id))])
-        return self._success(spec, call.id, None, call.key, found)
-
-    def _ask_about_unknown(self, call: Call, encoded: str, why: str) -> None:
-        self.stop_with(
-            Question(
-                reason="unknown_outcome",
-                text=f"{call.name!r} was started, and its outcome is unknown: the worker ended before it was recorded. "
-                f"It must not be made twice, so it is not called again without you.{self._hidden(why)}",
-                choices=("done", "not_done", "again", "cancel"),
-                call_id=str(call.id),
-                detail={"name": call.name, "arguments": orjson.loads(encoded)},
             )
         )
 

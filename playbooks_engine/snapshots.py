@@ -38,7 +38,7 @@ def alert_snapshot(alert: Alert) -> dict[str, Any]:
     """The alert's fields as they are now (``playbooks_engine.alert.FIELDS``)."""
     if not hasattr(alert, "latest"):
         read_for_snapshots([alert])
-    counter, latest = _counter(alert), alert.latest
+    counter, latest = _counter(alert), alert.latest  # type: ignore[attr-defined]
     owner = alert.assigned_to
     return {
         "id": str(alert.pk),

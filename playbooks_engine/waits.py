@@ -77,13 +77,13 @@ class Waits:
         encoded = live.mask.json(encode_arguments(arguments))
         over, call_id, until = await self._line(key, "approval", encoded, arguments["timeout"])
         if over is not None:
-            return await live.recorded(over)  # type: ignore[no-any-return]
+            return await live.recorded(over)
         while True:
             await self._watched(call_id, self.until(key, call_id, until, is_approval=True))
             settled = await live.in_thread(functools.partial(live.services.settle, live, call_id))
             if settled is not None:
                 live.open_calls.discard(call_id)
-                return decode(settled)  # type: ignore[no-any-return]
+                return decode(settled)
             until = max(until, live.services.in_seconds(0.2))
 
     async def until(

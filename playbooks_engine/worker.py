@@ -380,11 +380,8 @@ class Engine:
             subject = Subject(live.alert_uuid, live.incident_uuid)
             output = live.mask.json(encode_result(name, perform(name, live.actor, subject, arguments)))
             check_fence(live.claim)
-            attempt_id, attempt = rows.attempt(live.claim, live.run_id, call.id, 1)
-            statements = [call.insert, attempt]
-            statements += rows.outcome(call.id, attempt_id, output=output, error="", error_value=None)
             cursor = psycopg.Cursor(connection.connection)
-            for sql, params in statements:
+            for sql, params in rows.done(live.claim, live.run_id, call, output):
                 cursor.execute(sql, params)
         return output
 

@@ -16,8 +16,9 @@ STATES = {"status", "severity", "assigned_to", "assigned_to_id", "determination"
 WRITERS = re.compile(
     r"(alerts|incidents)/(services/\w+)\.py"
     r"|alerts/(ingest(_rows)?|replay)\.py"
-    r"|playbooks_engine/(services|runner|journal|preparation|rows|worker|beat)\.py"
+    r"|playbooks_engine/(services/\w+|approvals|beat|journal|lanes|preparation|rows|runner|turns|watchdog|worker)\.py"
     r"|opensoar/demo/engine\.py"  # an engine, too: it claims
+    r"|playbooks_engine/rehearsal_tables\.py"  # rows in memory
 )
 SET_STATE = re.compile(r"\bSET\b[^;]*\b(status|severity|assigned_to_id|determination|state)\s*=", re.DOTALL)
 

@@ -21,8 +21,11 @@ from django.db import connection
 
 from opensoar.supervisor.options import DEMO_PLAYBOOKS
 from playbooks_engine import rows, sync
+from playbooks_engine.execution import Execution
 from playbooks_engine.journal import Claim, LostClaim, Write, store_batch
 from playbooks_engine.loader import FileResult
+from playbooks_engine.preparation import Job, next_jobs
+from playbooks_engine.starter import Starter
 from playbooks_engine.worker import RELEASE, Engine
 
 # Exactly one: what others have ready, real runs of real alerts, is not ours to run.
@@ -70,6 +73,7 @@ class StoryEngine(Engine):
         self._unfinished: list[UUID] = []
         self._random = random.Random(seed)
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self.starter = StoryStarter(self)
 
     def __enter__(self) -> StoryEngine:
         synced = sync.sync_playbooks(self.directories)
@@ -93,7 +97,7 @@ class StoryEngine(Engine):
         with connection.cursor() as cursor:
             cursor.execute(CLAIM_ONE, (self.beat.worker_id, sequence_id))
             claim = Claim(sequence_id, cursor.fetchone()[0], self.beat.worker_id)
-            self._wait_for(asyncio.run_coroutine_threadsafe(self._run_sequence(claim), self.loop))
+            self._wait_for(asyncio.run_coroutine_threadsafe(Execution(self, claim).run(), self.loop))
             cursor.execute(RELEASE, (self.beat.worker_id,))  # as a worker that ends gives back what it holds
             if cursor.rowcount:
                 self._unfinished.append(sequence_id)
@@ -154,6 +158,10 @@ class StoryEngine(Engine):
         """Always."""
 
     def _done_by_the_waiting_thread[T](self, work: Callable[[], T]) -> asyncio.Future[T]:
+        return asyncio.wrap_future(self.do(work), loop=self.loop)
+
+    def do[T](self, work: Callable[[], T]) -> Future[T]:
+        """Have the waiting thread do it, a moment later."""
         done: Future[T] = Future()
         self.clock.advance(self._random.uniform(0.01, 0.05))
 
@@ -164,7 +172,19 @@ class StoryEngine(Engine):
                 done.set_exception(error)
 
         self._work.put(do)
-        return asyncio.wrap_future(done, loop=self.loop)
+        return done
+
+
+class StoryStarter(Starter):
+    """Starts runs in the waiting thread, one at a time."""
+
+    def __init__(self, engine: StoryEngine) -> None:
+        super().__init__(lambda: engine.versions)
+        self._engine = engine
+
+    def next_job(self, claim: Claim) -> Future[Job | None]:
+        """The sequence's next run."""
+        return self._engine.do(lambda: next_jobs([claim], self._engine.versions)[claim])
 
 
 async def _settled() -> None:

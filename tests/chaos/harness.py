@@ -21,7 +21,12 @@ from tests.chaos.stack import LEASE, Forked, Stack, works
 
 CALLS_PER_ALERT = 25
 QUIET_SECONDS = 90.0  # within which everything must be at rest after the last fault and alert
-TEMPO = {"kill": 0.9, "pause": 1.5, "crash": 3.0, "flush": 0.2}  # seconds of the schedule that one fault of a kind takes
+TEMPO = {
+    "kill": 0.9,
+    "pause": 1.5,
+    "crash": 3.0,
+    "flush": 0.2,
+}  # seconds of the schedule that one fault of a kind takes
 
 
 class Chaos:
@@ -55,7 +60,9 @@ class Chaos:
         alerts = -(-self.options.calls // CALLS_PER_ALERT)
         load = ("sender", alerts, seconds, time.time())
         self.sender = self.stack.spawn(*load)
-        schedule = sorted((self.dice.uniform(0.3, seconds), kind) for kind, n in counts.items() for _ in range(n))
+        schedule = sorted(
+            (self.dice.uniform(0.3, seconds), kind) for kind, n in counts.items() for _ in range(n)
+        )
         start = time.monotonic()
         for moment, kind in schedule:
             while (left := start + moment - time.monotonic()) > 0:
@@ -162,7 +169,11 @@ class Poller:
         self.seen = chaos.record.polled
         self.pids: dict[str, int] = {}
         self.orphaned: dict[tuple[str, int], float] = {}
-        for name in ("two live runs of a sequence", "running beyond lease + 5 s", "transactions older than 1 s"):
+        for name in (
+            "two live runs of a sequence",
+            "running beyond lease + 5 s",
+            "transactions older than 1 s",
+        ):
             self.seen[name] = []
 
     def run(self) -> None:
@@ -194,7 +205,11 @@ class Poller:
             )
             if row[0] not in held and row[2] not in ("relation", "transactionid", "tuple")
         ]
-        self._orphans(rows("SELECT id::text, fence, claimed_by::text FROM playbooks_engine_sequence WHERE state = 'running'"))
+        self._orphans(
+            rows(
+                "SELECT id::text, fence, claimed_by::text FROM playbooks_engine_sequence WHERE state = 'running'"
+            )
+        )
 
     def _orphans(self, claimed: list[tuple[str, int, str]]) -> None:
         """Sequences that are "running" while their worker is dead or held; time without a database does not count."""

@@ -46,8 +46,11 @@ class Record:
 
     def is_stale(self, effect: dict[str, Any]) -> bool:
         """Sent by a process that was held between its intent and the send: the one hole that is documented."""
-        own = [at for at, process in self.calls.get(effect["label"], NO_CALL)["intents"]
-               if process == f"worker-{effect['pid']}" and at <= effect["arrived"] + CLOCKS]
+        own = [
+            at
+            for at, process in self.calls.get(effect["label"], NO_CALL)["intents"]
+            if process == f"worker-{effect['pid']}" and at <= effect["arrived"] + CLOCKS
+        ]
         allowed_at = max(own, default=effect["began"])
         return any(
             pid == effect["pid"] and since <= effect["arrived"] and until >= allowed_at - CLOCKS
@@ -197,7 +200,9 @@ def _swapped(connection: psycopg.Connection[Any]) -> Iterator[str]:
     )
     for source_id, result in rows:
         at = f"{source_id}/1/2"
-        nested = [[f"{at}/n/1/{name}/{n}" for n in (1, 2)] for name in "xyz"] + [[f"{at}/n/2/{n}/1"] for n in "pq"]
+        nested = [[f"{at}/n/1/{name}/{n}" for n in (1, 2)] for name in "xyz"] + [
+            [f"{at}/n/2/{n}/1"] for n in "pq"
+        ]
         flat = [*([f"{at}/b{n}/1"] for n in range(6)), nested, [f"{at}/c/1", f"{at}/c/2"]]
         if result != [f"{source_id}/1/1", flat]:
             yield f"{source_id}: {result}"
@@ -216,6 +221,10 @@ def _failures(connection: psycopg.Connection[Any], faults: bool) -> list[str]:
     expected = ["ValueError: a third of them fails here"]
     if faults:
         expected += ["Refused: refused", "ConnectionResetError: the answer was lost", "TimeoutError: action "]
-        expected += ["ConnectionResetError: [Errno 104]", "BrokenPipeError:", "ExceptionGroup: unhandled errors in a TaskGroup"]
+        expected += [
+            "ConnectionResetError: [Errno 104]",
+            "BrokenPipeError:",
+            "ExceptionGroup: unhandled errors in a TaskGroup",
+        ]
     rows = connection.execute("SELECT id, error FROM playbooks_engine_playbookrun WHERE state = 'failed'")
     return [f"{run_id}: {error}" for run_id, error in rows if not error.startswith(tuple(expected))]

@@ -8,7 +8,6 @@ import logging
 import os
 import random
 import signal
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -39,7 +38,9 @@ def become(role: str, args: list[str]) -> None:
     log = os.open(root / f"{role}.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    os.environ["PGAPPNAME"] = f"{role}-{os.getpid()}"  # by which pg_stat_activity tells whose connection it is
+    os.environ["PGAPPNAME"] = (
+        f"{role}-{os.getpid()}"  # by which pg_stat_activity tells whose connection it is
+    )
     random.seed()  # every child of a fork would otherwise sleep the same jitter
     logging.basicConfig(level="WARNING", format=f"%(asctime)s {os.getpid()} %(name)s %(message)s", force=True)
     ROLES[role](root, *args)
@@ -52,7 +53,9 @@ def worker(root: Path, capacity: str = "100", lease: str = "") -> None:
     from playbooks_engine.tasks import dispatch
 
     engine = Engine(
-        directories=settings.PLAYBOOK_DIRS, lease=float(lease or settings.LEASE_SECONDS), capacity=int(capacity)
+        directories=settings.PLAYBOOK_DIRS,
+        lease=float(lease or settings.LEASE_SECONDS),
+        capacity=int(capacity),
     )
     while True:
         try:
@@ -118,7 +121,11 @@ def person(root: Path) -> None:
             for run in PlaybookRun.objects.filter(state="needs_attention"):
                 question = run.question or {}
                 decision, value = decide(question)
-                note = {"reason": question.get("reason"), "choices": question.get("choices"), "decision": decision}
+                note = {
+                    "reason": question.get("reason"),
+                    "choices": question.get("choices"),
+                    "decision": decision,
+                }
                 label = ((question.get("detail") or {}).get("arguments") or {}).get("label", "")
                 os.write(answers, json.dumps({"run": str(run.pk), "label": label, **note}).encode() + b"\n")
                 services.decide_run(actor=actor, run=run, decision=decision, value=value)
@@ -165,7 +172,8 @@ def victim(root: Path, fault: str, point: str, only: str, *args: str) -> None:
 def _cut(root: Path) -> None:
     with psycopg.connect(os.environ["CHAOS_ADMIN"], autocommit=True) as admin:
         admin.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s", (os.environ["PGAPPNAME"],)
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s",
+            (os.environ["PGAPPNAME"],),
         )
 
 

@@ -23,7 +23,9 @@ from typing import Any
 # What may happen to a call, and how often among those that something happens to.
 MISHAPS = {"delay": 30, "lost": 25, "500": 15, "429": 15, "hang": 5, "hang_done": 5, "crash": 1}
 HANG_SECONDS = 20.0
-LATENCY_SECONDS = 0.5  # an answer takes up to this; most of a run is waiting, so most kills hit calls under way
+LATENCY_SECONDS = (
+    0.5  # an answer takes up to this; most of a run is waiting, so most kills hit calls under way
+)
 
 
 class Simulator:

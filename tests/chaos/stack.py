@@ -72,7 +72,9 @@ class Stack:
         self.embedded = Embedded(self.root / "data")
         plain = self.embedded.postgres
         assert plain is not None
-        self.embedded.postgres = CrashSafe(*(getattr(plain, field.name) for field in dataclasses.fields(plain)))
+        self.embedded.postgres = CrashSafe(
+            *(getattr(plain, field.name) for field in dataclasses.fields(plain))
+        )
         self.urls = self.embedded.urls()
         self.env = {k: v for k, v in os.environ.items() if not k.startswith(("OPENSOAR_", "DATABASE_", "DJANGO_", "PG"))} | {
             "DATABASE_URL": self.urls.database_url,
@@ -118,7 +120,9 @@ class Stack:
         for process in reversed(self._processes):
             process.kill()  # the nursery's children die with it, even those that are stopped
             process.wait()
-        for pid in processes():  # what workers started themselves (isolated runs) and did not outlive them soon enough
+        for pid in (
+            processes()
+        ):  # what workers started themselves (isolated runs) and did not outlive them soon enough
             with contextlib.suppress(OSError):
                 if f"CHAOS_DIR={self.root}\0".encode() in Path(f"/proc/{pid}/environ").read_bytes() + b"\0":
                     os.kill(pid, signal.SIGKILL)

@@ -48,7 +48,11 @@ class Batch:
         helpers = [self.stack.spawn("worker"), self.stack.spawn("person")]
         try:
             self._recover()
-            return {case: self._outcome(source_id) for case, source_id in self.cases.items() if case not in self.missed}
+            return {
+                case: self._outcome(source_id)
+                for case, source_id in self.cases.items()
+                if case not in self.missed
+            }
         finally:
             for process in [*self.forked, *helpers]:
                 process.signal(signal.SIGKILL)
@@ -60,7 +64,11 @@ class Batch:
         self._store(kind, alerts)
         new: dict[int, str] = {}
         for point in inside:
-            only = f"target_{kind}" if point.startswith(("intent.", "call.", "result.before")) else f"case_{kind}"
+            only = (
+                f"target_{kind}"
+                if point.startswith(("intent.", "call.", "result.before"))
+                else f"case_{kind}"
+            )
             victim = self.stack.spawn("victim", self.fault, point, only, VICTIM_LEASE[self.fault])
             self.forked.append(victim)
             new[victim.pid] = point
@@ -115,7 +123,11 @@ class Batch:
             raise AssertionError(f"{self.fault}: not at rest: {open_ones()}\n{self._log()}")
 
     def _outcome(self, source_id: str) -> dict[str, Any]:
-        ledger = [e for e in read_ledger(self.stack.ledger) if e["kind"] == "effect" and e["label"].startswith(source_id + "/")]
+        ledger = [
+            e
+            for e in read_ledger(self.stack.ledger)
+            if e["kind"] == "effect" and e["label"].startswith(source_id + "/")
+        ]
         answers = self.stack.root / "answers"
         asked = [json.loads(line) for line in answers.read_text().splitlines()] if answers.exists() else []
         runs = self._rows(
@@ -133,7 +145,9 @@ class Batch:
             "effects": Counter(labels),
             "ordered": all(in_order(a, b) for n, a in enumerate(labels) for b in labels[n:]),
             "repeated": [row[0] for row in marked],
-            "asked": [(a["reason"], sorted(a["choices"])) for a in asked if a["label"].startswith(source_id + "/")],
+            "asked": [
+                (a["reason"], sorted(a["choices"])) for a in asked if a["label"].startswith(source_id + "/")
+            ],
             "stale": self._rows("SELECT * FROM chaos_stale"),
         }
 
@@ -147,7 +161,9 @@ class Batch:
 
     def _log(self) -> str:
         with contextlib.suppress(OSError):
-            return (self.stack.root / "victim.log").read_text()[-3000:] + (self.stack.root / "worker.log").read_text()[-3000:]
+            return (self.stack.root / "victim.log").read_text()[-3000:] + (
+                self.stack.root / "worker.log"
+            ).read_text()[-3000:]
         return ""
 
 
@@ -188,7 +204,9 @@ def test_struck_at(outcomes: Any, fault: str, point: str, kind: str) -> None:
     taken_over = fault in ("kill", "pause")
     unknown = taken_over and point in (*NOT_DONE, *DONE)
     effects = 2 if taken_over and point in DONE and kind == "idem" else 1
-    asked = [("unknown_outcome", ["again", "cancel", "done", "not_done"])] if unknown and kind == "once" else []
+    asked = (
+        [("unknown_outcome", ["again", "cancel", "done", "not_done"])] if unknown and kind == "once" else []
+    )
 
     assert outcome["runs"] == [["success", "success"]], "one sequence, its runs in their final state"
     assert outcome["asked"] == asked

@@ -28,8 +28,8 @@ class Command(BaseCommand):
         parser.add_argument("--description", default=UNSET, help="what it is for")
 
     def handle(self, *args: Any, **o: Any) -> None:
-        value = getpass.getpass(f"{o['name']}: ") if sys.stdin.isatty() else sys.stdin.read()
         try:
+            value = getpass.getpass(f"{o['name']}: ") if sys.stdin.isatty() else sys.stdin.read()
             secret = set_secret(
                 actor=Actor.system("set_secret"),
                 name=o["name"],
@@ -39,5 +39,7 @@ class Command(BaseCommand):
             )
         except ServiceError as error:
             raise CommandError(error.detail) from error
+        except UnicodeDecodeError:
+            raise CommandError("what was read is no UTF-8 text; store binary values as base64") from None
         whose = secret.partner.slug if secret.partner else "every partner"
         self.stdout.write(f"secret {secret.name} stored, version {secret.version}, for runs of {whose}")

@@ -61,7 +61,9 @@ async def gathers(alert):
     me = f"{alert.source_id}/1"
     started(alert.source_id, "gathers")
     first = await plain(f"{me}/1")
-    both = await asyncio.gather(*(branch(f"{me}/2/b{n}", 1) for n in range(6)), nested(f"{me}/2/n"), branch(f"{me}/2/c", 2))
+    both = await asyncio.gather(
+        *(branch(f"{me}/2/b{n}", 1) for n in range(6)), nested(f"{me}/2/n"), branch(f"{me}/2/c", 2)
+    )
     await add_current_alert_comment(f"{me}/3")
     return [first["label"], both]
 
