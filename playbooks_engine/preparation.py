@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -123,6 +124,7 @@ class _Batch:
         self._alerts = alerts
         self._started: list[PlaybookRun] = []
         self._resumed: list[uuid.UUID] = []
+        self._slots: Counter[uuid.UUID] = Counter()  # taken in this batch, by playbook; not in the table yet
         self._entries: list[tuple[Alert, timeline.Draft]] = []
 
     def next_of(self, claim: Claim, sequence: Sequence, runs: list[PlaybookRun]) -> Job | None:
@@ -159,7 +161,7 @@ class _Batch:
                 job.refusal_state = "skipped"
                 return
             run.source_id = self._versions[name]
-        if not _load_source(job, run, sequence) or not _take_slot(job, run):
+        if not _load_source(job, run, sequence) or not self._take_slot(job, run):
             return
         alert = self._alerts.get(sequence.alert_id) if sequence.alert_id else None
         if run.subject is None:  # a retry brings its own
@@ -189,11 +191,26 @@ class _Batch:
         if not _load_source(job, run, sequence):
             return
         if run.state == PlaybookRun.State.WAITING:
-            if not _take_slot(job, run):
+            if not self._take_slot(job, run):
                 return
             self._resumed.append(run.pk)
         job.journal = load_journal(run)
         _pass_on(job, run)
+
+    def _take_slot(self, job: Job, run: PlaybookRun) -> bool:
+        """Whether one more run of its playbook may be under way (``max_concurrent=``)."""
+        assert job.spec is not None
+        if job.spec.max_concurrent is None:
+            return True
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (SLOTS_LOCK, str(run.playbook_id))
+            )
+        running = PlaybookRun.objects.filter(playbook=run.playbook_id, state=PlaybookRun.State.RUNNING)
+        taken = running.exclude(pk=run.pk).count() + self._slots[run.playbook_id]
+        job.no_slot = taken >= job.spec.max_concurrent
+        self._slots[run.playbook_id] += not job.no_slot
+        return not job.no_slot
 
     def store(self) -> None:
         """Write what has changed."""
@@ -234,18 +251,6 @@ def _pass_on(job: Job, run: PlaybookRun) -> None:
 @lru_cache(maxsize=256)
 def _mentions_secrets(_source_hash: str, texts: tuple[str, ...]) -> bool:
     return any("secret" in text for text in texts)
-
-
-def _take_slot(job: Job, run: PlaybookRun) -> bool:
-    """Whether one more run of its playbook may be under way (``max_concurrent=``)."""
-    assert job.spec is not None
-    if job.spec.max_concurrent is None:
-        return True
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (SLOTS_LOCK, str(run.playbook_id)))
-    running = PlaybookRun.objects.filter(playbook=run.playbook_id, state=PlaybookRun.State.RUNNING)
-    job.no_slot = running.exclude(pk=run.pk).count() >= job.spec.max_concurrent
-    return not job.no_slot
 
 
 def _load_source(job: Job, run: PlaybookRun, sequence: Sequence) -> bool:

@@ -323,7 +323,7 @@ class LiveRun:
         """
         if not self.waits or self.in_flight or self.detached:
             return
-        alone = len(self.waits) == 1 and not self.pending.tasks
+        alone = len(self.waits) == 1 and self.pending.tasks <= {self._main}
         if not alone and time.monotonic() - self.moved_at < IDLE_SECONDS:
             return
         if self.services.seconds_until(self.waits.first) < IDLE_SECONDS:

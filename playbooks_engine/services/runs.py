@@ -250,7 +250,7 @@ def retry_run(*, actor: Actor, run: PlaybookRun, current_source: bool = False) -
     """
     if run.state not in (PlaybookRun.State.FAILED, PlaybookRun.State.CANCELLED):
         raise Conflict(_("Only a failed or cancelled run can be retried."))
-    playbook, before = run.playbook, run.sequence
+    playbook, before = Playbook.objects.get(pk=run.playbook_id), run.sequence
     if not playbook.is_runnable:
         raise Conflict(_("The playbook is switched off, or its file is gone."))
     source_id = playbook.current_id if current_source else run.source_id
