@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 PYTHON_BIN := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help run test lint e2e screenshots bench bench-full lock clean base dev
+.PHONY: help run test lint chaos e2e screenshots bench bench-full lock clean base dev
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,10 @@ test: lint ## Lint, then run every test (PostgreSQL, Valkey, worker and Chromium
 
 lint: dev ## Everything that is checked without running the product
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" deploy/lint.sh
+
+chaos: dev ## The engine under 100,000 calls and thousands of faults, for each of SEED="1 2" (hours)
+	@for seed in $(or $(SEED),1 2); do $(PYTHON_BIN) -m tests.chaos --seed $$seed --workers 4 \
+		--calls 100000 --kills 1500 --pauses 500 --pg-crashes 40 --flushes 100 --json chaos-$$seed.json || exit 1; done
 
 e2e: dev ## Only the browser tests
 	@exec $(PYTHON_BIN) -m pytest -m e2e tests/e2e

@@ -71,7 +71,7 @@ def listen(heard: Callable[[], object]) -> None:
 
 
 def _listen(heard: Callable[[], object]) -> None:
-    client = Redis.from_url(settings.REDIS_URL, socket_connect_timeout=0.5, socket_keepalive=True)
+    client = Redis.from_url(settings.REDIS_URL, socket_connect_timeout=0.5)
     while True:
         try:
             with client.pubsub(ignore_subscribe_messages=True) as channel:

@@ -17,6 +17,14 @@ only, and already checked by the SDK as far as that is possible without the data
 ``refresh_alert``           (none) -> the alert's fields as ``playbooks_engine.alert.FIELDS``
 ``ip_history``              ip -> see ``playbooks_engine.history``
 ``host_history``            hostname -> see ``playbooks_engine.history``
+``create_incident``         title, severity, alerts, owner
+``link_current_alert``      incident
+``refresh_incident``        incident
+``add_incident_comment``    incident, text
+``assign_incident``         incident, username
+``update_incident``         incident, title, description, severity, status, determination, impact,
+                            summary, tags, tlp, pap
+``add_observable``          type, value, incident, tags
 ========================== =================================================================
 
 A helper may be called from the body of an action as well (playbooks written for the public
@@ -91,7 +99,7 @@ def run_for(helper: str) -> RunContext:
         raise NoCurrentRun(
             f"{helper}() acts on the current playbook run, and no run is current. Call it inside "
             f"a function declared with @playbook, or an @action that one calls, while the engine "
-            f"executes it; in a unit test set a run context first (docs/playbooks.md, "
+            f"executes it; in a unit test use opensoar.testing.run_playbook (docs/playbooks.md, "
             f"'Testing your playbook')."
         )
     return run

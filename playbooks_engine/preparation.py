@@ -21,6 +21,7 @@ from opensoar.actors import Actor
 from playbooks_engine import lanes, loader
 from playbooks_engine.codec import encode_arguments
 from playbooks_engine.journal import Claim, held_claims
+from playbooks_engine.masking import Secrets
 from playbooks_engine.models import (
     ActionAttempt,
     ActionResult,
@@ -67,7 +68,7 @@ class Job:
     subject_kind: str = "input"  # alert | incident | observable | input
     input: Any = None
     journal: dict[str, Call] = field(default_factory=dict)
-    secrets: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=lambda: Secrets({}))
     mentions_secrets: bool = False
     deadline: datetime | None = None  # when its timeout is over
     resumed: bool = False
@@ -242,15 +243,8 @@ def _pass_on(job: Job, run: PlaybookRun) -> None:
     job.input = orjson.loads(run.input) if run.input else None
     if job.spec.timeout is not None and run.started_at is not None:
         job.deadline = run.started_at + timedelta(seconds=job.spec.timeout)
-    if run.source is not None and _mentions_secrets(
-        run.source.source_hash, tuple(run.source.sources.values())
-    ):
+    if job.mentions_secrets:
         job.secrets = secrets_for(job.partner_id)
-
-
-@lru_cache(maxsize=256)
-def _mentions_secrets(_source_hash: str, texts: tuple[str, ...]) -> bool:
-    return any("secret" in text for text in texts)
 
 
 def _load_source(job: Job, run: PlaybookRun, sequence: Sequence) -> bool:

@@ -21,7 +21,7 @@ from playbooks_engine.context import current_run
 from playbooks_engine.failpoints import reached
 from playbooks_engine.journal import Claim, LostClaim, Write
 from playbooks_engine.lineage import Lineage, Pending, current_lineage
-from playbooks_engine.masking import Mask
+from playbooks_engine.masking import Mask, Secrets
 from playbooks_engine.registry import ActionSpec
 from playbooks_engine.run_parts import NO_ANSWER, Call, Detached, Question, Services
 from playbooks_engine.waits import Waits
@@ -76,7 +76,7 @@ class LiveRun:
         self.failures: list[
             tuple[BaseException, str]
         ] = []  # what was raised into the playbook, by which call
-        self._secrets = secrets or {}
+        self._secrets = secrets if secrets is not None else Secrets({})
         self._main: asyncio.Task[Any] | None = None
         self._released: asyncio.Future[None] | None = None
 

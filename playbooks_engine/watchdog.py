@@ -11,8 +11,10 @@ import logging
 import os
 import sys
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
@@ -46,6 +48,9 @@ class Watchdog:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
         self._loop_thread_id: int | None = None
+        self._silent = self._seen = 0  # ticks without an answer of the loop, and those with somebody to blame
+        self._resident = resident_bytes()
+        self._eaten: Counter[UUID] = Counter()  # bytes by which memory grew while a run had the loop
         self._limit = settings.WORKER_MEMORY_MB * 1_000_000
 
     def start(self, loop_thread: threading.Thread) -> None:
@@ -59,31 +64,45 @@ class Watchdog:
         self._thread.join(5)
 
     def _run(self) -> None:
-        silent = seen = ticks = 0
+        ticks = 0
         while not self._stop.wait(TICK_SECONDS):
             ticks += 1
-            if ticks % MEMORY_TICKS == 0 and self._limit and resident_bytes() > self._limit:
-                self._end_for_memory()
-            if not self._engine.live:
-                silent = seen = 0
-                continue
-            if silent == 0 or self._answered.is_set():
-                self._answered.clear()
-                self._engine.loop.call_soon_threadsafe(self._answered.set)
-                silent, seen = 1, 0
-                continue
-            silent += 1
-            culprit = self._culprit()
-            seen += culprit is not None
-            if culprit is not None and seen == WARN_TICKS:
-                live, place = culprit
-                logger.warning(
-                    "playbook %s (run %s) blocks the event loop at %s; use await, or a plain def action",
-                    live.name, live.run_id, place,
-                )  # fmt: skip
-            if culprit is not None and seen == ISOLATE_TICKS:
-                self._isolate(*culprit)
+            if self._limit and ticks % MEMORY_TICKS == 0:
+                self._look_at_memory()
+            if self._engine.live:
+                self._look_at_loop()
+            else:
+                self._silent = 0
         connection.close()
+
+    def _look_at_loop(self) -> None:
+        if self._silent == 0 or self._answered.is_set():
+            self._answered.clear()
+            self._engine.loop.call_soon_threadsafe(self._answered.set)
+            self._silent, self._seen = 1, 0
+            return
+        self._silent += 1
+        culprit = self._culprit()
+        if culprit is None:
+            return
+        self._seen += 1
+        live, place = culprit
+        if self._seen == WARN_TICKS:
+            logger.warning(
+                "playbook %s (run %s) blocks the event loop at %s; use await, or a plain def action",
+                live.name, live.run_id, place,
+            )  # fmt: skip
+        if self._seen == ISOLATE_TICKS:
+            self._isolate([live], f"blocked its worker for more than a second at {place}")
+
+    def _look_at_memory(self) -> None:
+        """Who ran while memory grew is the likeliest to have eaten it."""
+        resident = resident_bytes()
+        if (culprit := self._culprit()) is not None and resident > self._resident:
+            self._eaten[culprit[0].run_id] += resident - self._resident
+        self._resident = resident
+        if resident > self._limit:
+            self._end_for_memory()
 
     def _culprit(self) -> tuple[LiveRun, str] | None:
         """The run whose code the loop executes at this moment, and its line."""
@@ -101,37 +120,39 @@ class Watchdog:
             frame = frame.f_back
         return None
 
-    def _isolate(self, live: LiveRun, place: str) -> None:
-        """From now on its playbook runs in a process of its own, until its file changes."""
-        note = (
-            f"blocked its worker for more than a second at {place}; "
-            "it runs in a process of its own until its file changes"
-        )
-        logger.warning("playbook %s %s", live.name, note)
-        live.later([rows.log_line(live.run_id, "=isolated", "warning", f"This playbook {note}.")])
+    def _isolate(self, suspects: list[LiveRun], why: str) -> None:
+        """From now on their playbooks run in a process of their own, until their files change."""
+        note = f"{why}; it runs in a process of its own until its file changes"
+        for live in suspects:
+            logger.warning("playbook %s %s", live.name, note)
+            live.later([rows.log_line(live.run_id, "=isolated", "warning", f"This playbook {note}.")])
         try:
-            Playbook.objects.filter(name=live.name, isolated_since__isnull=True).update(
-                isolated_since=timezone.now()
+            Playbook.objects.filter(
+                name__in={live.name for live in suspects}, isolated_since__isnull=True
+            ).update(isolated_since=timezone.now())
+            Sequence.objects.filter(pk__in=[live.claim.sequence_id for live in suspects]).update(
+                isolated=True
             )
-            Sequence.objects.filter(pk=live.claim.sequence_id).update(isolated=True)
         except Exception:
-            logger.exception("could not isolate %s", live.name)
+            logger.exception("could not isolate a playbook")
         finally:
             connection.close()
 
     def _end_for_memory(self) -> None:
-        """Better we end than the kernel ends us, or PostgreSQL: what runs here goes on elsewhere at once."""
-        logger.error(
-            "this worker uses more than OPENSOAR_WORKER_MEMORY_MB=%d: ending", settings.WORKER_MEMORY_MB
-        )
-        culprit = self._culprit()
-        suspects = [culprit[0]] if culprit else list(self._engine.live.values())
+        """Better we end than the kernel ends us, or PostgreSQL: what runs here goes on elsewhere at once.
+
+        Where it is not known who ate the memory, all that ran here go on alone: then it is.
+        """
+        limit = settings.WORKER_MEMORY_MB
+        logger.error("this worker uses more than OPENSOAR_WORKER_MEMORY_MB=%d: ending", limit)
+        alive = list(self._engine.live.values())
+        guilty = [live for live in alive if self._eaten[live.run_id] > self._limit / 4]
+        suspects = guilty or alive
+        self._isolate(suspects, f"was running when its worker used more than {limit} MB of memory")
         try:
             if len(suspects) == 1:
-                self._isolate(suspects[0], culprit[1] if culprit else "an unknown line")
-            PlaybookRun.objects.filter(pk__in=[live.run_id for live in suspects]).update(
-                deaths=F("deaths") + 1
-            )
+                PlaybookRun.objects.filter(pk=suspects[0].run_id).update(deaths=F("deaths") + 1)
+            self._engine.journal.stop(2)  # what it logged
         except Exception:
             logger.exception("could not note who used the memory")
         self._engine.release_now()

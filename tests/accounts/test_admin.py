@@ -96,8 +96,8 @@ def test_nobody_raises_themselves_to_admin(client: Client) -> None:
         ("api_keys:manage", {"apitoken"}, {"apitoken"}),
         ("audit:read", {"auditentry"}, set()),
         ("alerts:read", {"delivery"}, set()),
-        ("integrations:read", {"connector"}, set()),
-        ("integrations:manage", set(), {"connector"}),
+        ("integrations:read", {"connector", "secret"}, set()),
+        ("integrations:manage", set(), {"connector", "secret"}),
         ("playbooks:read", {"playbook"}, set()),
     ],
 )

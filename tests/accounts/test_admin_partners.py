@@ -10,7 +10,7 @@ from django.urls import reverse
 from alerts.models import Delivery
 from opensoar.accounts.admin_base import Scoped
 from opensoar.accounts.models import ApiToken, AuditEntry, Partner, ProductSettings, Role, User
-from playbooks_engine.models import Connector, Playbook
+from playbooks_engine.models import Connector, Playbook, Secret
 from tests.factories import make_alert, make_partner, make_token, make_user
 
 pytestmark = pytest.mark.django_db
@@ -50,6 +50,9 @@ def rows(foreign: Partner) -> dict[str, object]:
         ),
         "playbooks_engine_connector": Connector.objects.create(
             kind="x", name=f"{CANARY}-box", partner=foreign
+        ),
+        "playbooks_engine_secret": Secret.objects.create(
+            name=f"{CANARY}-secret", partner=foreign, value=b"x"
         ),
     }
 

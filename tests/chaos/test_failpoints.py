@@ -29,7 +29,7 @@ NOT_DONE = ("intent.after", "call.before")  # the intent is there, the call was 
 DONE = ("call.during", "call.after", "result.before")  # the call was made, its result is not there
 # Long enough that victims do not rescue each other before all of them are struck.
 REACH_SECONDS = 15.0
-VICTIM_LEASE = {"kill": 60.0, "pause": 6.0, "cut": 60.0, "crash": 6.0}
+VICTIM_LEASE = {"kill": 60.0, "pause": 60.0, "cut": 60.0, "crash": 6.0}
 
 
 class Batch:
@@ -43,10 +43,12 @@ class Batch:
 
     def run(self) -> dict[tuple[str, str], dict[str, Any]]:
         (self.stack.root / "go").unlink(missing_ok=True)
-        for kind in KINDS:
-            self._strike(kind)
-        helpers = [self.stack.spawn("worker"), self.stack.spawn("person")]
         try:
+            for kind in KINDS:
+                self._strike(kind)
+            for kind in KINDS:
+                self._strike_storing(kind)
+            self.forked += [self.stack.spawn("worker"), self.stack.spawn("person")]
             self._recover()
             return {
                 case: self._outcome(source_id)
@@ -54,7 +56,7 @@ class Batch:
                 if case not in self.missed
             }
         finally:
-            for process in [*self.forked, *helpers]:
+            for process in self.forked:
                 process.signal(signal.SIGKILL)
 
     def _strike(self, kind: str) -> None:
@@ -72,14 +74,7 @@ class Batch:
             victim = self.stack.spawn("victim", self.fault, point, only, VICTIM_LEASE[self.fault])
             self.forked.append(victim)
             new[victim.pid] = point
-        for point in STORING:
-            source_id = self.cases[point, kind] = f"{self.fault}-{kind}-{point}"
-            victim = self.stack.spawn("victim", self.fault, point, "-", source_id, kind)
-            self.forked.append(victim)
-            new[victim.pid] = point
-        struck = {pid: self.stack.root / f"struck-{pid}" for pid in new}
-        wait_until(lambda: all(path.exists() for path in struck.values()), REACH_SECONDS)
-        self.missed |= {(new[pid], kind) for pid, path in struck.items() if not path.exists()}
+        self._wait_until_struck(new, kind)
         # While they are struck the database says who holds what; where it cannot (cut), the cases are all alike.
         holders = self._rows(
             "SELECT b.pid, a.source_id FROM playbooks_engine_sequence s JOIN playbooks_engine_workerbeat b "
@@ -93,10 +88,23 @@ class Batch:
         if self.fault in ("kill", "pause"):
             assert self.missed or not spare, f"{self.fault}, {kind}: nobody holds {spare}"
 
+    def _strike_storing(self, kind: str) -> None:
+        """The storing side's points; last, since what it stores is anybody's to claim."""
+        new: dict[int, str] = {}
+        for point in STORING:
+            source_id = self.cases[point, kind] = f"{self.fault}-{kind}-{point}"
+            victim = self.stack.spawn("victim", self.fault, point, "-", source_id, kind)
+            self.forked.append(victim)
+            new[victim.pid] = point
+        self._wait_until_struck(new, kind)
+
+    def _wait_until_struck(self, new: dict[int, str], kind: str) -> None:
+        struck = {pid: self.stack.root / f"struck-{pid}" for pid in new}
+        wait_until(lambda: all(path.exists() for path in struck.values()), REACH_SECONDS)
+        self.missed |= {(new[pid], kind) for pid, path in struck.items() if not path.exists()}
+
     def _recover(self) -> None:
-        if self.fault == "pause":
-            time.sleep(5)  # beyond what the sleepers' own beats allow them
-        elif self.fault == "crash":
+        if self.fault == "crash":
             self.stack.crash_postgres()
             self.stack.restart_postgres()
             (self.stack.root / "go").touch()
@@ -211,7 +219,10 @@ def test_struck_at(outcomes: Any, fault: str, point: str, kind: str) -> None:
     assert outcome["runs"] == [["success", "success"]], "one sequence, its runs in their final state"
     assert outcome["asked"] == asked
     assert outcome["repeated"] == [unknown and kind == "idem"], "a repeat is marked, and nothing else"
-    assert outcome["effects"]["1/2"] == outcome["effects"]["2/1"] == 1, "what came after was done once"
+    # The result of a run's last call travels with the run's end; before that it is unknown like any other.
+    last = (1, 2) if taken_over and point == "finish.before" else (1,)
+    assert outcome["effects"]["1/2"] in last, "what came after was done once"
+    assert outcome["effects"]["2/1"] == 1, "the next playbook ran once"
     assert not outcome["stale"], "no write with a fence of the past"
     if fault == "pause" and point in NOT_DONE:
         # Held exactly between the check and the send, a stale call may go through: said in the documentation.

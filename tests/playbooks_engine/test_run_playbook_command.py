@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
-from pytest_django import DjangoAssertNumQueries
+from pytest_django import DjangoAssertNumQueries, Settings
 
 from alerts.models import AlertEntry
 from playbooks_engine.models import ActionResult, Playbook, PlaybookRun, Secret
@@ -89,8 +89,9 @@ def run(*arguments: str) -> str:
 # --- dry --------------------------------------------------------------------------------------------------------------
 
 
-def test_a_dry_run_shows_each_step_and_does_nothing(synced: Path, book: Path) -> None:
+def test_a_dry_run_shows_each_step_and_does_nothing(synced: Path, book: Path, settings: Settings) -> None:
     set_secret(actor=SYSTEM, name="key", value="the-real-value")
+    settings.SECRETS_KEY = ""  # no secret is opened
     alert = make_alert(source_ip="198.51.100.7")
     before = AlertEntry.objects.count()
     text = run("triage", "--alert", str(alert.pk), "--dry-run")
