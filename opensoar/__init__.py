@@ -22,6 +22,7 @@ _HOMES = {
     "create_incident": "sdk_incidents",
     "current_incident": "sdk_incidents",
     "get_current_alert_id": "sdk",
+    "idempotency_key": "sdk_run",
     "link_current_alert": "sdk_incidents",
     "log": "sdk_run",
     "playbook": "sdk",
@@ -43,6 +44,7 @@ __all__ = [
     "create_incident",
     "current_incident",
     "get_current_alert_id",
+    "idempotency_key",
     "link_current_alert",
     "log",
     "playbook",
@@ -73,7 +75,7 @@ if TYPE_CHECKING:
         link_current_alert,
         update_incident,
     )
-    from playbooks_engine.sdk_run import Approval, log, request_approval, secret, sleep
+    from playbooks_engine.sdk_run import Approval, idempotency_key, log, request_approval, secret, sleep
 
 
 def __getattr__(name: str) -> Any:

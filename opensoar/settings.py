@@ -124,6 +124,11 @@ def database_from_url(url: str, *, pool: int) -> dict[str, object]:
     query = dict(pair.split("=", 1) for pair in parts.query.split("&") if "=" in pair)
     options: dict[str, object] = {k: unquote(v) for k, v in query.items() if k not in {"host", "port"}}
     if pool:
+        # Who is stopped in the middle of a transaction must not hold what it has locked for longer than its lease.
+        given = options.get("options", "")
+        options["options"] = (
+            f"{given} -c idle_in_transaction_session_timeout={int(max(LEASE_SECONDS, 2.0) * 1000)}"
+        )
         options["pool"] = {"min_size": 0, "max_size": pool, "timeout": 10, "max_idle": 60}
     return {
         "ENGINE": "django.db.backends.postgresql",
@@ -137,6 +142,7 @@ def database_from_url(url: str, *, pool: int) -> dict[str, object]:
     }
 
 
+LEASE_SECONDS = env_float("OPENSOAR_LEASE_SECONDS", 15.0, minimum=0.5, maximum=600)
 DATABASE_URL = env_secret("DATABASE_URL", "postgresql://opensoar_app@localhost/opensoar")
 DATABASE_OWNER_URL = env_secret("DATABASE_OWNER_URL") or DATABASE_URL
 DB_POOL = env_int("OPENSOAR_DB_POOL", 12, minimum=0, maximum=200)
@@ -278,7 +284,6 @@ SPECTACULAR_SETTINGS = {
 
 # --- product --------------------------------------------------------------------------------------------------
 PLAYBOOK_DIRS = env_list("PLAYBOOK_DIRS", [str(BASE_DIR / "playbooks")], separators="," + os.pathsep)
-LEASE_SECONDS = env_float("OPENSOAR_LEASE_SECONDS", 15.0, minimum=0.5, maximum=600)
 # Megabytes that a worker process may hold before it ends by itself (0: no limit); keep it below the kernel's.
 WORKER_MEMORY_MB = env_int("OPENSOAR_WORKER_MEMORY_MB", 1500, minimum=0)
 WORKER_RUNS = env_int("OPENSOAR_WORKER_RUNS", 1000, minimum=1, maximum=100_000)

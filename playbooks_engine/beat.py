@@ -17,10 +17,15 @@ from playbooks_engine.journal import CONNECTION_ERRORS
 from playbooks_engine.models import WorkerBeat
 
 logger = logging.getLogger(__name__)
+# One that its paused worker still holds in a transaction is left for later: nobody waits for it, and PostgreSQL ends
+# the transaction after a lease (settings.py).
 ORPHANS = """
-UPDATE playbooks_engine_sequence s SET state = 'ready', claimed_by = NULL, fence = fence + 1
-WHERE state = 'running' AND NOT EXISTS (SELECT 1 FROM playbooks_engine_workerbeat b WHERE b.id = s.claimed_by)
-RETURNING s.id"""
+UPDATE playbooks_engine_sequence SET state = 'ready', claimed_by = NULL, fence = fence + 1
+WHERE id IN (
+    SELECT id FROM playbooks_engine_sequence s
+    WHERE state = 'running' AND NOT EXISTS (SELECT 1 FROM playbooks_engine_workerbeat b WHERE b.id = s.claimed_by)
+    FOR UPDATE SKIP LOCKED)
+RETURNING id"""
 DEATHS = """
 UPDATE playbooks_engine_playbookrun SET deaths = deaths + 1 WHERE state = 'running' AND sequence_id = ANY(%s)"""
 # Once may be anybody's fault; whose worker ended twice goes on in a process of its own.

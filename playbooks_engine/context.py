@@ -72,6 +72,8 @@ class RunContext(Protocol):
 
 
 current_run: ContextVar[RunContext | None] = ContextVar("opensoar_current_run", default=None)
+#: Inside the body of an action: the key that every repeat of this very call carries.
+current_call_key: ContextVar[str | None] = ContextVar("opensoar_current_call_key", default=None)
 
 
 # Plain classes whose only argument is the message: the journal stores an exception as class path

@@ -131,6 +131,9 @@ class Execution:
             until = live.parked_until if job.deadline is None else min(live.parked_until, job.deadline)
             await self._park(job, until, live.parked_for, keep=job.spec.lane_hold)
             return False
+        if live.ended_as == "disconnected":
+            await self.engine.give_back(self.claim)
+            return False
         if live.ended_as == "cancelled":
             await self._end(job, "cancelled", error=cancelled_text(live.cancelled_by), left=True)
             return True

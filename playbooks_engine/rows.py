@@ -95,11 +95,10 @@ WHERE call_id = %s AND state IN ('started', 'unknown')"""
 
 @dataclass(frozen=True, slots=True)
 class NewCall:
-    """A journal line about to be written, with the idempotency key that every repeat of it will carry."""
+    """A journal line about to be written."""
 
     id: UUID
     key: str
-    idempotency_key: UUID
     insert: Statement
 
     @classmethod
@@ -108,7 +107,7 @@ class NewCall:
         idempotent: bool | None = None, wake_at: datetime | None = None,
     ) -> NewCall:  # fmt: skip
         """The row of a call of ``run_id`` that was not made before."""
-        call_id, idempotency_key = uuid7(), uuid5(run_id, key)
+        call_id = uuid7()
         row = (
             call_id,
             run_id,
@@ -118,11 +117,16 @@ class NewCall:
             digest(encoded),
             encoded,
             idempotent,
-            idempotency_key,
+            idempotency_key(run_id, key),
             wake_at,
             utcnow(),
         )
-        return cls(call_id, key, idempotency_key, (INSERT_CALL, row))
+        return cls(call_id, key, (INSERT_CALL, row))
+
+
+def idempotency_key(run_id: UUID, key: str) -> UUID:
+    """What every repeat of a call carries, in whatever process."""
+    return uuid5(run_id, key)
 
 
 def utcnow() -> datetime:

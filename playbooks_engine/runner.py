@@ -17,9 +17,9 @@ import orjson
 from opensoar.actors import Actor
 from playbooks_engine import rows, unknown
 from playbooks_engine.codec import Failure, bound_arguments, decode, digest, encode_arguments, encode_result
-from playbooks_engine.context import current_run
+from playbooks_engine.context import current_call_key, current_run
 from playbooks_engine.failpoints import reached
-from playbooks_engine.journal import Claim, LostClaim, Write
+from playbooks_engine.journal import CONNECTION_ERRORS, Claim, LostClaim, Write
 from playbooks_engine.lineage import Lineage, Pending, current_lineage
 from playbooks_engine.masking import Mask, Secrets
 from playbooks_engine.registry import ActionSpec
@@ -62,7 +62,7 @@ class LiveRun:
         self.namespace = namespace
         self.mask = Mask()
         self.question: Question | None = None
-        self.ended_as = ""  # why it was let go: parked | cancelled | timed_out
+        self.ended_as = ""  # why it was let go: parked | cancelled | timed_out | disconnected
         self.parked_until = datetime.max.replace(tzinfo=UTC)
         self.parked_for = ""
         self.cancelled_by = ""
@@ -204,6 +204,7 @@ class LiveRun:
         outer = current_lineage.get()
         assert outer is not None
         token = current_lineage.set(outer.inside(key, retry))
+        named = current_call_key.set(str(rows.idempotency_key(self.run_id, key)))
         self.in_flight += 1
         limit = asyncio.timeout(spec.timeout)
         reached("call.before", spec.name)
@@ -221,6 +222,7 @@ class LiveRun:
             reached("call.after", spec.name)
             self.in_flight -= 1
             self.moved_at = time.monotonic()
+            current_call_key.reset(named)
             current_lineage.reset(token)
 
     async def _before_retry(
@@ -443,12 +445,17 @@ class LiveRun:
         """Do fenced ORM work in a helper thread.
 
         Raises:
-            Detached: the claim is lost.
+            Detached: the claim is lost, or the database away.
         """
         try:
             return await self._shielded(self.services.in_helper_thread(work))
         except LostClaim:
             self.let_go()
+            raise Detached from None
+        except CONNECTION_ERRORS as error:
+            # Whether it was stored, only the journal knows: given back, the run looks there first.
+            logger.warning("run %s: the database went away: %s", self.run_id, error)
+            self.end_as("disconnected")
             raise Detached from None
 
     def given_up(self, call_id: uuid.UUID, error: BaseException) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from playbooks_engine import context
 from playbooks_engine.options import one_of
 
-__all__ = ["Approval", "log", "request_approval", "secret", "sleep"]
+__all__ = ["Approval", "idempotency_key", "log", "request_approval", "secret", "sleep"]
 
 ON_TIMEOUT = ("deny", "approve")
 MAX_WAIT = timedelta(days=3660)
@@ -104,6 +104,20 @@ async def request_approval(
     }
     answer = await context.run_for("request_approval").call_approval(arguments)
     return Approval(**answer)
+
+
+def idempotency_key() -> str:
+    """A key that is the same whenever this very call is made again, and no other call's: give it to a target that knows
+    such keys, and it does the work once.
+
+    Raises:
+        NoCurrentRun: outside the body of an action that the engine executes.
+    """
+    key = context.current_call_key.get()
+    if key is None:
+        context.run_for("idempotency_key")
+        raise context.NoCurrentRun("idempotency_key() belongs to a call: use it inside an @action")
+    return key
 
 
 def secret(name: str) -> str:

@@ -14,6 +14,7 @@ from opensoar import clock
 from opensoar.actors import Actor
 from opensoar.ids import uuid7
 from playbooks_engine import bell, lanes
+from playbooks_engine.failpoints import reached
 from playbooks_engine.models import PlaybookRun, Sequence
 from playbooks_engine.triggers import Trigger
 
@@ -121,4 +122,10 @@ def store(starts: list[Start], cause: Cause = NOBODY) -> None:
     lanes.issue(sequences)
     Sequence.objects.bulk_create(sequences)
     PlaybookRun.objects.bulk_create(runs)
-    transaction.on_commit(bell.ring, robust=True)
+    reached("hook.before_commit")
+    transaction.on_commit(_stored, robust=True)
+
+
+def _stored() -> None:
+    reached("hook.after_commit")
+    bell.ring()

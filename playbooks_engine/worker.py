@@ -43,7 +43,7 @@ RETENTION_SECONDS = 60.0  # between two looks for alerts to archive, once there 
 CALL_GRACE_SECONDS = 10.0  # how long a stop waits for calls that are under way
 TICK_SECONDS = 0.2  # between two looks for runs that only wait
 PEOPLE_SECONDS = 0.1  # between two looks for what people did to live runs
-TURNS_SECONDS = 10.0  # between two looks for turns in lanes that were never given
+TURNS_SECONDS = 3.0  # between two looks for turns that were never given, and claims that nothing runs
 CLAIM = """
 UPDATE playbooks_engine_sequence s
 SET state = 'running', claimed_by = %s, fence = fence + 1, claims = claims + 1
@@ -53,6 +53,7 @@ WHERE s.id = ready.id RETURNING s.id, s.fence"""
 RELEASE = """
 UPDATE playbooks_engine_sequence SET state = 'ready', claimed_by = NULL, fence = fence + 1
 WHERE claimed_by = %s AND state = 'running'"""
+OWN = "SELECT id, fence FROM playbooks_engine_sequence WHERE claimed_by = %s AND state = 'running'"
 CANCELS = """
 SELECT r.id, r.cancelled_by FROM playbooks_engine_playbookrun r
 JOIN playbooks_engine_sequence s ON s.id = r.sequence_id
@@ -88,7 +89,7 @@ class Engine:
         self._people_at = 0.0
         self._turns_at = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
-        self._active = 0
+        self._claims: set[Claim] = set()  # in flight
         self._retention_at = 0.0  # monotonic time of the next look
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -122,7 +123,7 @@ class Engine:
     def is_idle(self) -> bool:
         """Whether nothing is in flight."""
         with self._lock:
-            return self._active == 0
+            return not self._claims
 
     def wake(self) -> None:
         """Something may be ready: look now instead of at the next sweep."""
@@ -218,13 +219,26 @@ class Engine:
         found = self.rescuer.sweep(self.beat.worker_id) + self._wake_due() + schedule.fire_due()
         if time.monotonic() >= self._turns_at:
             self._turns_at = time.monotonic() + TURNS_SECONDS
-            found += turns.rescue_turns()
+            found += turns.rescue_turns() + self._give_back_forgotten()
         if found:
             self.wake()
         self._watch()
         if not self.isolated:
             self.isolation.look()
             self._begin_retention()
+
+    def _give_back_forgotten(self) -> int:
+        """What the table says is ours and nothing here runs: let go while the database was away, say."""
+        with self._lock:
+            known = set(self._claims)
+        with connection.cursor() as cursor:
+            cursor.execute(OWN, (self.beat.worker_id,))
+            held = {Claim(row[0], row[1], self.beat.worker_id) for row in cursor.fetchall()}
+        forgotten = held - known
+        for claim in forgotten:
+            logger.warning("sequence %s is ours and does not run; given back", claim.sequence_id)
+            _release_one(claim)
+        return len(forgotten)
 
     def _wake_due(self) -> int:
         woken = turns.wake_due()
@@ -284,7 +298,7 @@ class Engine:
     def _claim(self) -> bool:
         """Claim what is ready, most urgent first; True when there may be more."""
         with self._lock:
-            room = min(CLAIM_BATCH, self.capacity - self._active)
+            room = min(CLAIM_BATCH, self.capacity - len(self._claims))
         if room <= 0 or not self.beat.is_fresh():
             return False
         with connection.cursor() as cursor:
@@ -293,7 +307,7 @@ class Engine:
         if claims:
             reached("claim.after")
         with self._lock:
-            self._active += len(claims)
+            self._claims.update(claims)
         for claim in claims:
             self.loop.call_soon_threadsafe(self._spawn, claim)
         return len(claims) == room
@@ -301,13 +315,13 @@ class Engine:
     def _spawn(self, claim: Claim) -> None:
         task = self.loop.create_task(Execution(self, claim).run())
         self._tasks.add(task)
-        task.add_done_callback(self._finished)
+        task.add_done_callback(functools.partial(self._finished, claim))
 
-    def _finished(self, task: asyncio.Task[None]) -> None:
+    def _finished(self, claim: Claim, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         with self._lock:
-            self._active -= 1
-            was_full = self._active == self.capacity - 1
+            self._claims.discard(claim)
+            was_full = len(self._claims) == self.capacity - 1
         if was_full:
             self.wake()
         if not task.cancelled() and task.exception() is not None:

@@ -145,6 +145,15 @@ def test_signatures_are_the_public_ones_plus_ours(name):
 
 
 def test_helpers_are_coroutines():
-    plain = {"Approval", "action", "current_incident", "get_current_alert_id", "log", "playbook", "secret"}
+    plain = {
+        "Approval",
+        "action",
+        "current_incident",
+        "get_current_alert_id",
+        "idempotency_key",
+        "log",
+        "playbook",
+        "secret",
+    }
     for name in set(opensoar.__all__) - plain:
         assert inspect.iscoroutinefunction(getattr(opensoar, name))
