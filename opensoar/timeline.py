@@ -143,8 +143,13 @@ def record[E: TimelineEntry](model: type[E], subject: Any, *drafts: Draft) -> li
     return record_many(model, [(subject, draft) for draft in drafts])
 
 
-def record_many[E: TimelineEntry](model: type[E], drafts: list[tuple[Any, Draft]]) -> list[E]:
-    """:func:`record` for many subjects at once, in few statements; every subject's row is locked by the caller."""
+def record_many[E: TimelineEntry](
+    model: type[E], drafts: list[tuple[Any, Draft]], *, also: tuple[str, ...] = ()
+) -> list[E]:
+    """:func:`record` for many subjects at once, in few statements; every subject's row is locked by the caller.
+
+    ``also`` names fields of the subjects that changed and are written with their ``timeline_seq``.
+    """
     if not drafts:
         return []
     if not transaction.get_connection().in_atomic_block:
@@ -162,10 +167,11 @@ def record_many[E: TimelineEntry](model: type[E], drafts: list[tuple[Any, Draft]
     model.objects.bulk_create(entries)
     subjects = {subject.pk: subject for subject, _ in drafts}
     first = next(iter(subjects.values()))
+    changed = ("timeline_seq", *also)
     if len(subjects) == 1:
-        type(first).objects.filter(pk=first.pk).update(timeline_seq=first.timeline_seq)
+        type(first).objects.filter(pk=first.pk).update(**{name: getattr(first, name) for name in changed})
     else:
-        type(first).objects.bulk_update(subjects.values(), ["timeline_seq"])
+        type(first).objects.bulk_update(subjects.values(), changed)
     return entries
 
 

@@ -42,7 +42,7 @@ class Execution:
         engine = self.engine
         try:
             while not engine.is_draining:
-                job = await asyncio.wrap_future(engine.starter.next_job(self.claim))
+                job = await asyncio.wrap_future(engine.starter.submit(self.claim))
                 if job is None or not await self._job(job) or job.is_last:
                     return
         except LostClaim:

@@ -32,11 +32,16 @@ def helper(function: Helper) -> Helper:
     return function
 
 
-def alert_of(about: Subject) -> Alert:
-    """The run's alert; whether the run may still see it is the services' to say."""
+def id_of_alert(about: Subject) -> UUID:
+    """The id of the run's alert."""
     if about.alert_id is None:
         raise RuntimeError("this run is about no alert")
-    return Alert.objects.select_related("partner", "assigned_to").get(pk=about.alert_id)
+    return about.alert_id
+
+
+def alert_of(about: Subject) -> Alert:
+    """The run's alert; whether the run may still see it is the services' to say."""
+    return Alert.objects.select_related("partner", "assigned_to").get(pk=id_of_alert(about))
 
 
 def active_user(**by: Any) -> User:

@@ -10,7 +10,6 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
 from django.db.models import Count, Max, Min, Q
 from django.utils import timezone
 
@@ -22,7 +21,7 @@ from opensoar.accounts.services import get_or_create_partner
 from opensoar.actors import Actor
 from opensoar.errors import ServiceError
 from playbooks_engine import helpers_incidents  # noqa: F401 - enters its helpers into the table
-from playbooks_engine.helper_base import HELPERS, Subject, active_user, alert_of, helper
+from playbooks_engine.helper_base import HELPERS, Subject, active_user, alert_of, helper, id_of_alert
 from playbooks_engine.history import WINDOW_DAYS
 from playbooks_engine.snapshots import alert_snapshot
 
@@ -76,7 +75,7 @@ def resolve_current_alert(actor: Actor, about: Subject, arguments: dict[str, Any
 @helper
 def add_current_alert_comment(actor: Actor, about: Subject, arguments: dict[str, Any]) -> Any:
     """Comment on the alert."""
-    alert = alert_of(about)
+    alert = Alert(pk=id_of_alert(about))  # the service reads it, locked
     entry = alert_services.comment_alert(
         actor=actor, alert=alert, text=arguments["text"], metadata=arguments.get("metadata")
     )
@@ -158,13 +157,12 @@ def _most_frequent(alerts: Any, name: str) -> list[str]:
 
 
 def perform(name: str, actor: Actor, about: Subject, arguments: dict[str, Any]) -> Any:
-    """Do one helper inside the caller's transaction.
+    """Do one helper inside the caller's transaction, which must not go on where this raises.
 
     Raises:
         ValueError, RuntimeError: what the SDK documents; a service's refusal becomes a ``ValueError``.
     """
     try:
-        with transaction.atomic():
-            return HELPERS[name](actor, about, arguments)
+        return HELPERS[name](actor, about, arguments)
     except ServiceError as error:
         raise ValueError(error.detail) from error

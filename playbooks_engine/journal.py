@@ -157,13 +157,7 @@ def store_batch(batch: list[Write]) -> list[Write]:
         lanes.lock(lane for write in batch for lane in write.leaves)
         held = held_claims([write.claim for write in batch])
         kept = [write for write in batch if write.claim in held]
-        grouped: dict[str, list[tuple[Any, ...]]] = {}
-        for write in kept:
-            for sql, params in write.statements:
-                grouped.setdefault(sql, []).append(params)
-        cursor = psycopg.Cursor(connection.connection)
-        for sql, rows in grouped.items():
-            cursor.executemany(sql, rows)
+        execute(psycopg.Cursor(connection.connection), [line for write in kept for line in write.statements])
         record_many(
             AlertEntry,
             [
@@ -186,6 +180,15 @@ def _lock_alerts(ids: list[UUID]) -> dict[UUID, Alert]:
         .select_for_update(of=("self",))
     )
     return {alert.pk: alert for alert in rows}
+
+
+def execute(cursor: psycopg.Cursor[Any], statements: list[tuple[str, tuple[Any, ...]]]) -> None:
+    """Like ones together, in the order in which the first of each comes."""
+    grouped: dict[str, list[tuple[Any, ...]]] = {}
+    for sql, params in statements:
+        grouped.setdefault(sql, []).append(params)
+    for sql, many in grouped.items():
+        cursor.executemany(sql, many)
 
 
 def held_claims(claims: list[Claim]) -> set[Claim]:

@@ -254,6 +254,12 @@ class Rehearsal:
     async def may_call(self) -> None:
         """Always."""
 
+    def help(
+        self, live: LiveRun, name: str, arguments: dict[str, Any], call: rows.NewCall
+    ) -> asyncio.Future[str]:
+        """As the engine does."""
+        return self.in_helper_thread(functools.partial(self.helper, live, name, arguments, call))
+
     def helper(self, live: LiveRun, name: str, arguments: dict[str, Any], call: rows.NewCall) -> str:
         """Effect and record together, as in the engine: a crash comes before both or after both."""
         self._crash_before(name)

@@ -76,8 +76,10 @@ class Services(Protocol):
     async def may_call(self) -> None:
         """Wait while this worker must not start calls (its beat could not be written, it is shutting down)."""
 
-    def helper(self, live: LiveRun, name: str, arguments: dict[str, Any], call: rows.NewCall) -> Any:
-        """Do a helper and record it, in one short transaction (called in a helper thread)."""
+    def help(
+        self, live: LiveRun, name: str, arguments: dict[str, Any], call: rows.NewCall
+    ) -> asyncio.Future[str]:
+        """Do a helper and record it, in one short transaction; its result as JSON."""
 
     def ask(self, live: LiveRun, call: rows.NewCall, arguments: dict[str, Any], until: datetime) -> None:
         """Record an approval and its journal line (called in a helper thread)."""

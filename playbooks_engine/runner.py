@@ -115,8 +115,7 @@ class LiveRun:
         new = rows.NewCall.make(self.run_id, key, "helper", name, encoded, idempotent=True)
         await self._permission()
         try:
-            work = functools.partial(self.services.helper, self, name, decode(encoded), new)
-            output = await self.in_thread(work)
+            output = await self.stored(self.services.help(self, name, decode(encoded), new))
         except Exception as error:
             attempt_id, attempt = rows.attempt(self.claim, self.run_id, new.id, 1)
             failure, outcome = self._failure(new.id, attempt_id, error)
@@ -441,14 +440,14 @@ class LiveRun:
         if self.detached:
             raise Detached
 
-    async def in_thread[T](self, work: Callable[[], T]) -> T:
-        """Do fenced ORM work in a helper thread.
+    async def stored[T](self, work: asyncio.Future[T]) -> T:
+        """Await fenced ORM work that another thread does.
 
         Raises:
             Detached: the claim is lost, or the database away.
         """
         try:
-            return await self._shielded(self.services.in_helper_thread(work))
+            return await self._shielded(work)
         except LostClaim:
             self.let_go()
             raise Detached from None

@@ -80,7 +80,9 @@ class Waits:
             return await live.recorded(over)
         while True:
             await self._watched(call_id, self.until(key, call_id, until, is_approval=True))
-            settled = await live.in_thread(functools.partial(live.services.settle, live, call_id))
+            settled = await live.stored(
+                live.services.in_helper_thread(functools.partial(live.services.settle, live, call_id))
+            )
             if settled is not None:
                 live.open_calls.discard(call_id)
                 return decode(settled)
@@ -129,7 +131,8 @@ class Waits:
         new = rows.NewCall.make(live.run_id, key, kind, kind, encoded, idempotent=True, wake_at=until)
         live.open_calls.add(new.id)
         if kind == "approval":
-            await live.in_thread(functools.partial(live.services.ask, live, new, decode(encoded), until))
+            work = functools.partial(live.services.ask, live, new, decode(encoded), until)
+            await live.stored(live.services.in_helper_thread(work))
         else:
             await live.durable([new.insert])
         return None, new.id, until

@@ -21,9 +21,11 @@ import psycopg
 from django.db import connection, transaction
 
 from incidents import retention
-from playbooks_engine import approvals, rows, schedule, sync, turns
+from playbooks_engine import approvals, comments, rows, schedule, sync, turns
+from playbooks_engine.batches import Batcher
 from playbooks_engine.beat import Beat, Rescuer
 from playbooks_engine.codec import encode_result
+from playbooks_engine.comments import NewComment, store_comments
 from playbooks_engine.execution import Execution
 from playbooks_engine.failpoints import reached
 from playbooks_engine.helpers import Subject, perform
@@ -76,6 +78,7 @@ class Engine:
         self.loop = PlaybookLoop()
         self.journal = JournalWriter(give_up_after=lease)
         self.starter = Starter(lambda: self.versions)
+        self.comments: Batcher[NewComment, str] = Batcher("comments", store_comments)
         self.beat = Beat(lease=lease, on_death=self._declared_dead)
         self.rescuer = Rescuer(lease=lease)
         self.versions: dict[str, uuid.UUID] = {}
@@ -108,6 +111,7 @@ class Engine:
         self.beat.start(self.generation)
         self.journal.start()
         self.starter.start()
+        self.comments.start()
         self.loop.call_soon(self._tick)
         self._loop_thread.start()
         self.watchdog.start(self._loop_thread)
@@ -143,6 +147,7 @@ class Engine:
             max(1.0, deadline - time.monotonic())
         )
         self.starter.stop(5)
+        self.comments.stop(5)
         self.journal.stop(5)
         self._stopped.set()
         self.watchdog.stop()
@@ -387,6 +392,15 @@ class Engine:
         """Wait while this worker must not start calls: its beat could not be written, or it is shutting down."""
         while self._draining.is_set() or not self.beat.is_fresh():
             await asyncio.sleep(0.05)
+
+    def help(
+        self, live: LiveRun, name: str, arguments: dict[str, Any], call: rows.NewCall
+    ) -> asyncio.Future[str]:
+        """Do a helper and record it; comments of many runs together."""
+        if name == comments.HELPER and live.alert_uuid is not None:
+            new = NewComment(live.claim, live.run_id, live.alert_uuid, live.actor, arguments, call)
+            return asyncio.wrap_future(self.comments.submit(new), loop=self.loop)
+        return self.in_helper_thread(functools.partial(self.helper, live, name, arguments, call))
 
     def helper(self, live: LiveRun, name: str, arguments: dict[str, Any], call: rows.NewCall) -> str:
         """Effect, fence check and journal line in one transaction (in a helper thread)."""

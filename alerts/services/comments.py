@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -38,12 +39,20 @@ def record_comment[E: TimelineEntry](
     entries: type[E], subject: Any, actor: Actor, text: str, metadata: dict[str, Any] | None = None
 ) -> E:
     """Put a comment on the timeline of a ``subject`` that the caller has locked."""
-    text = required_text(text, field="text")
-    kind = Comment(metadata=clean_json(metadata) if metadata else None)
-    draft = Draft(
-        kind=kind, actor=actor, text=text, mentions=mentioned_in(text, partner_id=subject.partner_id)
-    )
-    return _record(entries, subject, draft)
+    return record_comments(entries, [(subject, actor, text, metadata)])[0]
+
+
+def record_comments[E: TimelineEntry](
+    entries: type[E], comments: Sequence[tuple[Any, Actor, str, dict[str, Any] | None]]
+) -> list[E]:
+    """:func:`record_comment` for many at once: subject, actor, text and metadata of each."""
+    drafts: list[tuple[Any, Draft]] = []
+    for subject, actor, text, metadata in comments:
+        text = required_text(text, field="text")
+        kind = Comment(metadata=clean_json(metadata) if metadata else None)
+        mentions = mentioned_in(text, partner_id=subject.partner_id)
+        drafts.append((subject, Draft(kind=kind, actor=actor, text=text, mentions=mentions)))
+    return _record(entries, drafts)
 
 
 def supersede_comment[E: TimelineEntry](
@@ -70,13 +79,14 @@ def supersede_comment[E: TimelineEntry](
         supersedes=first.pk,
         mentions=mentioned_in(text, partner_id=subject.partner_id),
     )
-    return _record(entries, subject, draft)
+    return _record(entries, [(subject, draft)])[0]
 
 
-def _record[E: TimelineEntry](entries: type[E], subject: Any, draft: Draft) -> E:
-    subject.updated_at = clock.now()
-    subject.save(update_fields=["updated_at"])  # no new version: nobody's edit can collide with a comment
-    return timeline.record(entries, subject, draft)[0]
+def _record[E: TimelineEntry](entries: type[E], drafts: list[tuple[Any, Draft]]) -> list[E]:
+    now = clock.now()
+    for subject, _draft in drafts:
+        subject.updated_at = now  # no new version: nobody's edit can collide with a comment
+    return timeline.record_many(entries, drafts, also=("updated_at",))
 
 
 def _first_entry[E: TimelineEntry](entries: type[E], subject: Any, entry_id: UUID | str) -> E:

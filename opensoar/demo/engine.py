@@ -7,6 +7,7 @@ beside it sees nothing before it is whole.
 from __future__ import annotations
 
 import asyncio
+import functools
 import queue
 import random
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from playbooks_engine.execution import Execution
 from playbooks_engine.journal import Claim, LostClaim, Write, store_batch
 from playbooks_engine.loader import FileResult
 from playbooks_engine.preparation import Job, next_jobs
+from playbooks_engine.runner import LiveRun
 from playbooks_engine.starter import Starter
 from playbooks_engine.worker import RELEASE, Engine
 
@@ -150,6 +152,12 @@ class StoryEngine(Engine):
         """Have the waiting thread do it: it holds the connection and the transaction."""
         return self._done_by_the_waiting_thread(work)
 
+    def help(
+        self, live: LiveRun, name: str, arguments: dict[str, Any], call: rows.NewCall
+    ) -> asyncio.Future[str]:
+        """One after the other."""
+        return self.in_helper_thread(functools.partial(self.helper, live, name, arguments, call))
+
     def in_action_thread[T](self, work: Callable[[], T]) -> asyncio.Future[T]:
         """Likewise."""
         return self._done_by_the_waiting_thread(work)
@@ -182,9 +190,9 @@ class StoryStarter(Starter):
         super().__init__(lambda: engine.versions)
         self._engine = engine
 
-    def next_job(self, claim: Claim) -> Future[Job | None]:
+    def submit(self, item: Claim) -> Future[Job | None]:
         """The sequence's next run."""
-        return self._engine.do(lambda: next_jobs([claim], self._engine.versions)[claim])
+        return self._engine.do(lambda: next_jobs([item], self._engine.versions)[item])
 
 
 async def _settled() -> None:
