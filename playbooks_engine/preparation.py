@@ -44,6 +44,13 @@ from playbooks_engine.timeline_kinds import PlaybookStarted
 DEATHS = 3  # of its worker process, after which a run is not tried again without a person
 SLOTS_LOCK = 7_041_003  # pg_advisory_xact_lock, with the playbook: who starts looks at a count that stands
 SLOT_SECONDS = 1.0  # between two looks for a free slot (max_concurrent=)
+# Written out, because to compile them takes longer than to answer them, and the first action of every alert waits.
+SEQUENCES = "SELECT * FROM playbooks_engine_sequence WHERE id = ANY(%s)"
+ALERTS = "SELECT * FROM alerts_alert WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
+UNUSED = (
+    "result", "traceback", "question", "playbook__description", "playbook__conditions", "playbook__module_path",
+    "playbook__trigger", "playbook__cron", "playbook__created_at", "playbook__updated_at",
+)  # fmt: skip
 START = """
 UPDATE playbooks_engine_playbookrun SET state = %s, started_at = %s, source_id = %s, subject = %s WHERE id = %s"""
 
@@ -85,9 +92,8 @@ def next_jobs(claims: Iterable[Claim], versions: Mapping[str, uuid.UUID]) -> dic
     left out. A fixed number of queries for whatever starts; what resumes reads its own journal.
     """
     with transaction.atomic():
-        sequences = Sequence.objects.select_related("incident", "observable").in_bulk(
-            [claim.sequence_id for claim in claims]
-        )
+        asked = [claim.sequence_id for claim in claims]
+        sequences = {sequence.pk: sequence for sequence in Sequence.objects.raw(SEQUENCES, [asked])}
         alerts = _locked_alerts(sequences.values())
         lanes.lock(lane for sequence in sequences.values() for lane in sequence.lanes)
         held = held_claims(list(claims))
@@ -95,6 +101,7 @@ def next_jobs(claims: Iterable[Claim], versions: Mapping[str, uuid.UUID]) -> dic
         for run in (
             PlaybookRun.objects.filter(sequence_id__in=[claim.sequence_id for claim in held])
             .select_related("playbook")
+            .defer(*UNUSED)
             .order_by("sequence_id", "position")
         ):
             by_sequence.setdefault(run.sequence_id, []).append(run)
@@ -112,7 +119,7 @@ def _locked_alerts(sequences: Iterable[Sequence]) -> dict[uuid.UUID, Alert]:
     ids = {sequence.alert_id for sequence in sequences if sequence.alert_id}
     if not ids:
         return {}
-    rows = list(Alert.objects.filter(pk__in=ids).order_by("pk").select_for_update(no_key=True))
+    rows = list(Alert.objects.raw(ALERTS, [list(ids)]))
     read_for_snapshots(rows)
     return {alert.pk: alert for alert in rows}
 

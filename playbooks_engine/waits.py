@@ -78,8 +78,11 @@ class Waits:
         over, call_id, until = await self._line(key, "approval", encoded, arguments["timeout"])
         if over is not None:
             return await live.recorded(over)
+        look_first = key in live.journal  # it may have been answered while the run was away
         while True:
-            await self._watched(call_id, self.until(key, call_id, until, is_approval=True))
+            if not look_first:
+                await self._watched(call_id, self.until(key, call_id, until, is_approval=True))
+            look_first = False
             settled = await live.stored(
                 live.services.in_helper_thread(functools.partial(live.services.settle, live, call_id))
             )

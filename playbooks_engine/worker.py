@@ -93,6 +93,7 @@ class Engine:
         self._turns_at = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
         self._claims: set[Claim] = set()  # in flight
+        self._unknown: set[Claim] = set()  # ours by the table, and not in flight when last looked at
         self._retention_at = 0.0  # monotonic time of the next look
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -102,6 +103,7 @@ class Engine:
         self._actions = ThreadPoolExecutor(ACTION_THREADS, thread_name_prefix="action")
         self._loop_thread = threading.Thread(target=self._run_loop, name="playbooks", daemon=True)
         self._sweep_thread = threading.Thread(target=self._sweep, name="sweep", daemon=True)
+        self._around_thread = threading.Thread(target=self._look_around_often, name="around", daemon=True)
 
     # --- life --------------------------------------------------------------------------------------------------
 
@@ -115,8 +117,9 @@ class Engine:
         self.loop.call_soon(self._tick)
         self._loop_thread.start()
         self.watchdog.start(self._loop_thread)
-        self.wake()  # the first look is now: the lease of whoever died before us counts from it
+        self.wake()
         self._sweep_thread.start()
+        self._around_thread.start()
 
     @property
     def is_draining(self) -> bool:
@@ -139,6 +142,7 @@ class Engine:
         self._draining.set()
         self._wake.set()
         self._sweep_thread.join(5)
+        self._around_thread.join(5)
         self.isolation.terminate()
         grace = min(time.monotonic() + CALL_GRACE_SECONDS, deadline - 10)
         while time.monotonic() < grace and any(run.in_flight for run in list(self.live.values())):
@@ -195,7 +199,6 @@ class Engine:
     # --- claiming ----------------------------------------------------------------------------------------------
 
     def _sweep(self) -> None:
-        last_check = 0.0
         while not self._draining.is_set():
             pause = SWEEP_SECONDS * random.uniform(0.7, 1.2)
             self._wake.wait(max(0.0, min(pause, self._due_at - time.monotonic())))
@@ -206,9 +209,6 @@ class Engine:
                 while not self._draining.is_set() and self._claim():
                     pass
                 self._hear_people()
-                if time.monotonic() - last_check > SWEEP_SECONDS * 0.5:
-                    last_check = time.monotonic()
-                    self._look_around()
             except CONNECTION_ERRORS as error:
                 logger.warning("sweep: the database is away: %s", error)
                 connection.close()
@@ -217,6 +217,21 @@ class Engine:
                 logger.exception("sweep failed")
                 connection.close()
                 time.sleep(0.5)
+        connection.close()
+
+    def _look_around_often(self) -> None:
+        """In a thread of its own: no claim waits for it."""
+        pause = 0.0  # the first look is now: the lease of whoever died before us counts from it
+        while not self._draining.wait(pause):
+            pause = SWEEP_SECONDS * random.uniform(0.7, 1.2)
+            try:
+                self._look_around()
+            except CONNECTION_ERRORS as error:
+                logger.warning("the database is away: %s", error)
+                connection.close()
+            except Exception:
+                logger.exception("looking around failed")
+                connection.close()
         connection.close()
 
     def _look_around(self) -> None:
@@ -233,13 +248,16 @@ class Engine:
             self._begin_retention()
 
     def _give_back_forgotten(self) -> int:
-        """What the table says is ours and nothing here runs: let go while the database was away, say."""
-        with self._lock:
-            known = set(self._claims)
+        """What the table says is ours and nothing here runs: let go while the database was away, say.
+
+        It must be so twice: a claim is in the table a moment before it is known here.
+        """
         with connection.cursor() as cursor:
             cursor.execute(OWN, (self.beat.worker_id,))
             held = {Claim(row[0], row[1], self.beat.worker_id) for row in cursor.fetchall()}
-        forgotten = held - known
+        with self._lock:
+            unknown = held - self._claims
+        forgotten, self._unknown = unknown & self._unknown, unknown
         for claim in forgotten:
             logger.warning("sequence %s is ours and does not run; given back", claim.sequence_id)
             _release_one(claim)
