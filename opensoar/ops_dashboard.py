@@ -144,5 +144,5 @@ def _runs(actor: Actor) -> dict[str, Any]:
     counts = rows.order_by().aggregate(
         total_runs=Count("*"), active_runs=Count("pk", filter=Q(state__in=("pending", *LIVE_STATES)))
     )
-    recent = rows.with_related().prefetch_related("calls").order_by("-id")[:RECENT]
+    recent = rows.with_related().prefetch_related("calls", "approvals").order_by("-id")[:RECENT]
     return counts | {"recent_runs": show_runs(list(recent))}

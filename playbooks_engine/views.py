@@ -242,7 +242,7 @@ def cancel(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
 
     return verb(
         request, form, act, back=reverse("runs:detail", args=[pk]), fresh=lambda: _fresh_run(request, pk),
-        title=_("Cancel run"), button=_("Cancel run"), done=_("The run is cancelled."),
+        title=_("Cancel run"), button=_("Cancel run"), done=_("The run is cancelled."), note=run.playbook.name,
         explained=_("What is under way is interrupted; its outcome stays unknown, and it is not made again."),
     )  # fmt: skip
 
@@ -260,7 +260,7 @@ def retry(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
 
     return verb(
         request, form, act, back=reverse("runs:detail", args=[pk]), title=_("Retry run"), button=_("Retry"),
-        done=_("The run is queued once more."), explained=_("What it had finished is not done again."),
+        note=run.playbook.name, done=_("The run is queued once more."), explained=_("What it had finished is not done again."),
     )  # fmt: skip
 
 

@@ -134,7 +134,7 @@ def claimed_by(worker: WorkerBeat) -> Sequence:
 
 def claim_as(worker: WorkerBeat) -> list[tuple[object, ...]]:
     with connection.cursor() as cursor:
-        cursor.execute(CLAIM, (worker.pk, 50))
+        cursor.execute(CLAIM, (worker.pk, False, 50))
         return cursor.fetchall()
 
 

@@ -108,5 +108,5 @@ def test_it_costs_the_same_however_much_there_is(
     for number in range(20):
         partner = make_partner()
         make_alert(str(number), partner=partner, assigned_to=make_user()), make_run(partner=partner)
-    with django_assert_max_num_queries(12):  # four of them find out who asks
+    with django_assert_max_num_queries(13):  # four of them find out who asks
         assert client.get(URL).json()["total_alerts"] == 20

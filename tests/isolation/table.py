@@ -151,6 +151,17 @@ PAGES = {
     "runs/<uuid:pk>/": line(get=P_READ, pk="run"),
     "runs/<uuid:pk>/live/": line(get=P_READ, pk="run"),
     "runs/<uuid:pk>/decide/": line({"decision": "done"}, get=P_EXECUTE, post=P_EXECUTE, pk="run"),
+    "runs/<uuid:pk>/cancel/": line({}, {"whole_sequence": "on"}, get=P_EXECUTE, post=P_EXECUTE, pk="run"),
+    "runs/<uuid:pk>/retry/": line(
+        {}, {"current_source": "on"}, get=P_EXECUTE, post=P_EXECUTE, pk="failed_run"
+    ),
+    "runs/approvals/<uuid:pk>/": line(
+        {"decision": "approve", "comment": "x"},
+        {"decision": "deny"},
+        get=P_EXECUTE,
+        post=P_EXECUTE,
+        pk="approval",
+    ),
 }
 
 API = {
@@ -301,6 +312,12 @@ API = {
     "runs": line(get=P_READ),
     "runs/<str:pk>": line(get=P_READ, pk="run"),
     "runs/<str:pk>/decide": line({"decision": "done"}, post=P_EXECUTE, pk="run"),
+    "runs/<str:pk>/cancel": line({}, {"sequence": True}, post=P_EXECUTE, pk="run"),
+    "runs/<str:pk>/retry": line({}, {"current_source": True}, post=P_EXECUTE, pk="failed_run"),
+    "runs/<str:pk>/logs": line(get=P_READ, pk="waiting_run"),
+    "approvals": line(get=P_READ),
+    "approvals/<str:pk>/approve": line({"comment": "x"}, post=P_EXECUTE, pk="approval"),
+    "approvals/<str:pk>/deny": line({"comment": "x"}, post=P_EXECUTE, pk="approval"),
     "integrations": line(
         {"integration_type": "docker", "name": "new", "partner": "$partner"}, get=G_READ, post=G_MANAGE
     ),
@@ -335,7 +352,7 @@ WRITTEN_OUT = {
 ADMIN_ROWS = {
     "accounts/user": "user", "accounts/role": "role", "accounts/partner": "partner_id", "accounts/apitoken": "token",
     "accounts/productsettings": "settings", "accounts/auditentry": "audit", "alerts/delivery": "delivery",
-    "playbooks_engine/playbook": "playbook", "playbooks_engine/connector": "connector",
+    "playbooks_engine/playbook": "playbook", "playbooks_engine/connector": "connector", "playbooks_engine/secret": "secret",
 }  # fmt: skip
 _OBJECT = "<path:object_id>/"
 ADMIN = (

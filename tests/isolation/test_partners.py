@@ -86,6 +86,7 @@ QUERIES = {
     ),
     "api/v1/deliveries": ("alert_id=$alert", "source=src-$word", "partner=$partner", "state=quarantined"),
     "api/v1/runs": ("playbook_id=$playbook", "alert_id=$alert", "incident_id=$incident", "q=$word"),
+    "api/v1/approvals": ("run_id=$waiting_run", "status=pending", "q=$word"),
     "api/v1/playbooks": ("partner=$partner", "q=$word"),
     "api/v1/integrations": ("partner=$partner", "q=$word"),
     "api/v1/audit": ("object_id=$connector", "actor_name=$username", "action=did-$word"),
@@ -94,6 +95,7 @@ QUERIES = {
     "admin/accounts/user/": ("q=$word", "role__id__exact=lead"),
     "admin/accounts/apitoken/": ("kind__exact=session",),
     "admin/playbooks_engine/connector/": ("q=$word", "kind=docker"),
+    "admin/playbooks_engine/secret/": ("q=$word", "partner__slug=$word"),
     "admin/autocomplete/": ("app_label=alerts&model_name=delivery&field_name=alert&term=$word",),
 }
 

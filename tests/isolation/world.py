@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.contrib.contenttypes.models import ContentType
+from django.utils import timezone
 
 from alerts import services as alert_services
 from alerts.models import Alert, Delivery
@@ -18,15 +20,19 @@ from opensoar.ids import uuid7
 from playbooks_engine.models import (
     ActionAttempt,
     ActionResult,
+    Approval,
     Connector,
     Playbook,
     PlaybookRun,
     PlaybookVersion,
+    RunLog,
+    Secret,
     Sequence,
 )
 from tests.factories import PASSWORD, make_alert, make_partner, make_token, make_user
 
 OURS, THEIRS = "zzalfa", "zzbravo"
+IN_AN_HOUR = timezone.now() + timedelta(hours=1)
 ROLES = ("viewer", "analyst", "lead", "playbook_author", "admin")
 
 
@@ -156,6 +162,26 @@ def _engine(customer: Customer, alert: Alert) -> None:
     ActionAttempt.objects.create(
         call_id=call, run_id=run.pk, number=1, worker_id=uuid7(), fence=1, error=mark
     )
+    waiting = PlaybookRun.objects.create(
+        sequence=Sequence.objects.create(
+            partner=partner, alert=alert, event="manual", correlation_id=uuid7(), state="waiting", total=1,
+            wake_at=IN_AN_HOUR, waits_for=f"Waits for {mark}.", lanes=[f"{partner.pk}:hostname={mark}"],
+        ),
+        position=1, playbook=playbook, source=version, state="waiting", requested_name=mark,
+    )  # fmt: skip
+    approval = Approval.objects.create(
+        run=waiting, summary=f"Isolate {mark}?", of=f'{{"host": "{mark}"}}', policy=mark, expires_at=IN_AN_HOUR
+    )
+    RunLog.objects.create(run=waiting, key="0.1", level="info", text=f"Looked at {mark}")
+    failed = PlaybookRun.objects.create(
+        sequence=Sequence.objects.create(
+            partner=partner, alert=alert, event="manual", correlation_id=uuid7(), state="done", total=1
+        ),
+        position=1, playbook=playbook, source=version, state="failed", error=mark, finished_at=timezone.now(),
+    )  # fmt: skip
+    secret = Secret.objects.create(
+        name=f"key-{mark}", description=f"For {mark}", partner=partner, value=mark.encode()
+    )
     connector = Connector.objects.create(
         kind="docker",
         name=f"docker {mark}",
@@ -163,7 +189,10 @@ def _engine(customer: Customer, alert: Alert) -> None:
         config={"host": f"tcp://{mark}"},
         secrets=b"sealed",
     )
-    customer.ids |= {"playbook": str(playbook.pk), "run": str(run.pk), "connector": str(connector.pk)}
+    customer.ids |= {
+        "playbook": str(playbook.pk), "run": str(run.pk), "waiting_run": str(waiting.pk), "failed_run": str(failed.pk),
+        "approval": str(approval.pk), "secret": str(secret.pk), "connector": str(connector.pk),
+    }  # fmt: skip
 
 
 def missing(customer: Customer) -> Customer:
