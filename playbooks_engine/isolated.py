@@ -19,9 +19,11 @@ def main() -> None:
     from django.conf import settings
 
     from opensoar import deathwatch
+    from playbooks_engine.journal import bound_transactions
     from playbooks_engine.worker import Engine
 
     deathwatch.install()
+    bound_transactions(settings.LEASE_SECONDS)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -18,8 +18,9 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
+from django.conf import settings
 from django.db import connection, transaction
-from django.db.utils import InterfaceError, OperationalError
+from django.db.utils import InterfaceError, InternalError, OperationalError
 from psycopg_pool import PoolTimeout
 
 from alerts.models import Alert, AlertEntry
@@ -29,7 +30,25 @@ from playbooks_engine import lanes
 logger = logging.getLogger(__name__)
 
 BATCH = 200  # writes in one commit at the most
-CONNECTION_ERRORS = (OperationalError, InterfaceError, PoolTimeout, psycopg.OperationalError)
+# InternalError: how PostgreSQL's ending a transaction that took too long reaches us (bound_transactions).
+CONNECTION_ERRORS = (
+    OperationalError, InterfaceError, InternalError, PoolTimeout, psycopg.OperationalError, psycopg.InternalError,
+)  # fmt: skip
+
+
+def bound_transactions(seconds: float) -> None:
+    """Have PostgreSQL end any transaction of this process that lasts longer; to be called before the first.
+
+    A worker that is stopped in the middle of one holds what it has locked: its sequence, which nobody could take over.
+    (idle_in_transaction_session_timeout, see settings.py, does not see one that is stopped while it sends a pipeline.)
+    """
+    with psycopg.connect(settings.DATABASE_URL) as probe:
+        if probe.info.server_version < 170_000:
+            return
+    options = connection.settings_dict["OPTIONS"]
+    options["options"] = (
+        f"{options.get('options', '')} -c transaction_timeout={int(max(seconds, 2.0) * 1000)}"
+    )
 
 
 class LostClaim(Exception):

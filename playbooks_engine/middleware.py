@@ -29,9 +29,11 @@ class EngineMiddleware(Middleware):
         from django.conf import settings
 
         from playbooks_engine import bell
+        from playbooks_engine.journal import bound_transactions
         from playbooks_engine.worker import Engine
 
         deathwatch.install()
+        bound_transactions(settings.LEASE_SECONDS)
         _engine = Engine(
             directories=settings.PLAYBOOK_DIRS, lease=settings.LEASE_SECONDS, capacity=settings.WORKER_RUNS
         )
