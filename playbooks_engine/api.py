@@ -29,6 +29,7 @@ from playbooks_engine.serializers import (
 )
 
 READ, MANAGE, EXECUTE = "playbooks:read", "playbooks:manage", "playbooks:execute"
+DECIDE = "approvals:decide"
 
 
 class ApiRunFilter(FilterSet):
@@ -231,12 +232,12 @@ class ApprovalsView(ApiView):
 
 
 class ApprovalDecisionView(ApiView):
-    capability = EXECUTE
+    capability = DECIDE
     approve: ClassVar[bool]
 
     def decide(self, pk: str) -> Response:
         """Both doors."""
-        approval = get_approval_for(self.actor, pk, EXECUTE)
+        approval = get_approval_for(self.actor, pk, DECIDE)
         comment = self.body(shapes.ApprovalDecisionIn).get("comment", "")
         decided = services.decide_approval(
             actor=self.actor, approval=approval, approve=self.approve, comment=comment

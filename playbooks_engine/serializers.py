@@ -94,6 +94,7 @@ class RunSerializer(serializers.Serializer[Any]):
     playbook_name = serializers.CharField()
     alert_id = serializers.UUIDField(allow_null=True)
     incident_id = serializers.UUIDField(allow_null=True)
+    observable_id = serializers.UUIDField(allow_null=True)
     sequence_id = serializers.UUIDField()
     sequence_position = serializers.IntegerField()
     sequence_total = serializers.IntegerField()
@@ -232,6 +233,7 @@ def _run(run: PlaybookRun, outputs: Mapping[UUID, str]) -> dict[str, Any]:
         "playbook_name": run.playbook.name,
         "alert_id": str(sequence.alert_id) if sequence.alert_id else None,
         "incident_id": str(sequence.incident_id) if sequence.incident_id else None,
+        "observable_id": str(sequence.observable_id) if sequence.observable_id else None,
         "sequence_id": str(sequence.pk),
         "sequence_position": run.position,
         "sequence_total": sequence.total,
@@ -246,8 +248,8 @@ def _run(run: PlaybookRun, outputs: Mapping[UUID, str]) -> dict[str, Any]:
         "result": run.result_value,
         "requested_by": run.requested_name or None,
         "retry_of": str(run.retry_of_id) if run.retry_of_id else None,
-        "waits_for": sequence.waits_for or None,
-        "wake_at": sequence.wake_at,
+        "waits_for": (not run.is_final and sequence.waits_for) or None,
+        "wake_at": None if run.is_final else sequence.wake_at,
         "cancel_requested_at": run.cancel_requested_at,
         "approvals": [show_approval(approval, run.playbook.name) for approval in run.approvals.all()],
         "action_results": [_call(call, outputs.get(call.pk, call.output)) for call in run.calls.all()],

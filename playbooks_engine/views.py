@@ -23,12 +23,13 @@ from opensoar.web.decorators import require_capability
 from opensoar.web.live import poll, stamped
 from opensoar.web.paging import page_of
 from opensoar.web.verbs import posted, verb
-from playbooks_engine import forms, pages, services
+from playbooks_engine import forms, pages, run_page, services
 from playbooks_engine.access import get_approval_for, get_playbook_for, get_run_for
 from playbooks_engine.models import PlaybookRun
 
 STOP_POLLING = 286  # htmx's own status
 READ, MANAGE, EXECUTE = "playbooks:read", "playbooks:manage", "playbooks:execute"
+DECIDE = "approvals:decide"
 
 
 @require_safe
@@ -178,7 +179,7 @@ def run_detail(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
 def run_live(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
     """The parts of the run page that change while it runs."""
     run = get_run_for(request.actor, pk, READ)
-    response = poll(request, pages.watch_run(request.actor, pk), lambda: _fresh_run(request, pk))
+    response = poll(request, run_page.watch_run(request.actor, pk), lambda: _fresh_run(request, pk))
     if run.is_final:
         response.status_code = STOP_POLLING
     return response
@@ -190,19 +191,24 @@ def _fresh_run(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
 
 
 def _run_context(request: AuthenticatedRequest, pk: UUID) -> dict[str, Any]:
-    now = pages.watch_run(request.actor, pk)  # first: what happens meanwhile, the next poll tells
+    now = run_page.watch_run(request.actor, pk)  # first: what happens meanwhile, the next poll tells
     run = get_run_for(request.actor, pk, READ)
-    steps = pages.steps(run)
+    steps, sequence = run_page.steps(run), run_page.sequence_of(run)
+    asks, answered = run_page.approvals(run)
     return {
         "run": run,
+        "asks": asks,
+        "answered": answered,
+        "waiting": run_page.waiting(run, sequence, asks),
+        "retries": run.retries.order_by("id"),
         "steps": steps,
-        "axis": pages.axis(run, steps),
+        "axis": run_page.axis(run, steps),
         "done": sum(step.call.state == "success" for step in steps),
-        "step": pages.detail(run, request.GET.get("step", ""), steps),
-        "sequence": pages.sequence_of(run),
-        "logs": pages.logs(run),
-        "input": pages.readable(run.input),
-        "result": pages.readable(run.result),
+        "step": run_page.detail(run, request.GET.get("step", ""), steps),
+        "sequence": sequence,
+        "logs": run_page.logs(run),
+        "input": run_page.readable(run.input),
+        "result": run_page.readable(run.result),
         "seen": now.seen,
     }
 
@@ -227,6 +233,7 @@ def decide(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
         request, form, act, back=reverse("runs:detail", args=[pk]), fresh=fresh,
         title=title, button=button, done=f"{button}.", ask=request.method == "GET",
         explained=(run.question or {}).get("text", ""), fields_template="runs/_decide_fields.html",
+        keep=_("Not now"),
     )  # fmt: skip
 
 
@@ -237,13 +244,19 @@ def cancel(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
     run = get_run_for(request.actor, pk, EXECUTE)
     form = forms.CancelForm(posted(request), alone=run.sequence.total == 1)
 
+    ends = _("It ends at once. Nothing that it did is undone.")
+    interrupted = _(
+        "What is under way is interrupted; its outcome stays unknown, and it is not made again. "
+        "Nothing that it did is undone."
+    )
+
     def act(data: dict[str, Any]) -> None:
         services.cancel_run(actor=request.actor, run=run, **data)
 
     return verb(
         request, form, act, back=reverse("runs:detail", args=[pk]), fresh=lambda: _fresh_run(request, pk),
         title=_("Cancel run"), button=_("Cancel run"), done=_("The run is cancelled."), note=run.playbook.name,
-        explained=_("What is under way is interrupted; its outcome stays unknown, and it is not made again."),
+        keep=_("Keep it"), explained=interrupted if run.state == PlaybookRun.State.RUNNING else ends,
     )  # fmt: skip
 
 
@@ -265,10 +278,10 @@ def retry(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@require_capability(EXECUTE)
+@require_capability(DECIDE)
 def approve(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
     """Approve or deny what a run asks: ``?decision=`` says which."""
-    approval = get_approval_for(request.actor, pk, EXECUTE)
+    approval = get_approval_for(request.actor, pk, DECIDE)
     yes = request.POST.get("decision", request.GET.get("decision", "")) != "deny"
     form = forms.ApprovalForm(posted(request), initial={"decision": "approve" if yes else "deny"})
 
@@ -284,5 +297,6 @@ def approve(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
         request, form, act, back=reverse("runs:detail", args=[approval.run_id]),
         fresh=lambda: _fresh_run(request, approval.run_id),
         title=_("Approve") if yes else _("Deny"), button=_("Approve") if yes else _("Deny"),
-        done=_("Approved.") if yes else _("Denied."), ask=request.method == "GET", explained=approval.summary,
+        done=_("Approved.") if yes else _("Denied."), note=approval.run.playbook.name,
+        asked=run_page.asked(approval), fields_template="runs/_approval_fields.html",
     )  # fmt: skip

@@ -14,8 +14,10 @@ from alerts import services
 from alerts.models import Alert
 from incidents.models import Incident
 from incidents.services import add_observables, comment_incident, hand_off
+from opensoar import clock
 from opensoar.accounts.models import User
-from playbooks_engine.models import Playbook
+from opensoar.ids import uuid7
+from playbooks_engine.models import ActionResult, Approval, Playbook, PlaybookRun, RunLog
 from playbooks_engine.services import start_run
 from playbooks_engine.sync import sync_playbooks
 from tests.factories import make_alert, make_incident, make_user
@@ -45,7 +47,9 @@ LIMITS = {
     "link": 8,
     "playbooks": 7,
     "runs": 7,
-    "run": 8,
+    # What it has done, its attempts, the step that is read, sequence, log, approvals, later runs: a question each.
+    "run": 11,
+    "run live": 13,
     "runs panel": 7,
 }
 
@@ -76,7 +80,23 @@ def furnish(ada: User, folder: Path, rows: int) -> tuple[Alert, Incident]:
         make_alert(f"Free {n}", source_ip="203.0.113.8")
         make_incident(f"Other {n}")
         start_run(actor=ada.actor, playbook=Playbook.objects.get(name=f"look{n}"), alert=alerts[0])
+    furnish_run(alerts[0].sequences.first().runs.first(), rows)  # type: ignore[union-attr,arg-type]
     return alerts[0], incident
+
+
+def furnish_run(run: PlaybookRun, rows: int) -> None:
+    """Calls, log lines, approvals asked and answered, and later runs."""
+    for n in range(rows):
+        call = uuid7()
+        ActionResult.objects.create(
+            id=call, run=run, key=f"0.{n}", name="approval", kind="approval", args_digest=b"", idempotency_key=uuid7()
+        )  # fmt: skip
+        Approval.objects.create(
+            id=call, run=run, summary=f"Isolate ws-{n}?", of=f'{{"host": "ws-{n}"}}', expires_at=clock.now(),
+            state="pending" if n % 2 else "approved",
+        )  # fmt: skip
+        RunLog.objects.create(run=run, key=f"0.{n}", level="info", text=f"Line {n}")
+        PlaybookRun.objects.create(sequence=run.sequence, position=n + 2, playbook=run.playbook, retry_of=run)
 
 
 def asked(client: Client, alert: Alert, incident: Incident) -> dict[str, int]:
@@ -98,6 +118,7 @@ def asked(client: Client, alert: Alert, incident: Incident) -> dict[str, int]:
         "playbooks": reverse("playbooks:list"),
         "runs": reverse("runs:list"),
         "run": reverse("runs:detail", args=[run.pk]),
+        "run live": reverse("runs:live", args=[run.pk]),
         "runs panel": f"{reverse('runs:panel')}?incident={incident.number}",
     }
     counts = {}

@@ -16,6 +16,7 @@ from typing import Any
 
 import psycopg
 
+from opensoar.embedded.process import wait_until
 from tests.chaos.invariants import Record, read_ledger, replays, verdict
 from tests.chaos.stack import LEASE, Forked, Stack, works
 
@@ -27,6 +28,18 @@ TEMPO = {
     "crash": 3.0,
     "flush": 0.2,
 }  # seconds of the schedule that one fault of a kind takes
+HELD_SECONDS = max(LEASE, 2.0) + 1.0  # settings.py, and a second for a machine that is busy
+# Open transactions: whose, for how long, and whom they wait for.
+OLD = """
+WITH RECURSIVE waits AS (
+    SELECT pid, pid AS behind FROM pg_stat_activity
+    UNION SELECT waits.pid, unnest(pg_blocking_pids(waits.behind)) FROM waits
+)
+SELECT application_name, extract(epoch FROM clock_timestamp() - xact_start)::float,
+    (SELECT array_agg(b.application_name) FROM waits JOIN pg_stat_activity b ON b.pid = waits.behind WHERE waits.pid = a.pid),
+    state, wait_event, left(query, 80)
+FROM pg_stat_activity a WHERE backend_type = 'client backend' AND application_name <> 'chaos' AND datname = 'opensoar'
+AND xact_start < clock_timestamp() - interval '1 s'"""
 
 
 class Chaos:
@@ -42,6 +55,7 @@ class Chaos:
         self.done: dict[str, int] = defaultdict(int)
         self.outages: list[tuple[float, float]] = []
         self.over = threading.Event()
+        self.poller = Poller(self)
 
     # --- what happens ------------------------------------------------------------------------------------------
 
@@ -50,7 +64,7 @@ class Chaos:
         self.workers = [self.stack.spawn("worker") for _ in range(self.options.workers)]
         self.stack.wait_for_workers(self.options.workers)
         self.stack.spawn("person")
-        poller = threading.Thread(target=Poller(self).run, daemon=True)
+        poller = threading.Thread(target=self.poller.run, daemon=True)
         poller.start()
         counts = {"kill": self.options.kills, "pause": self.options.pauses, "crash": self.options.pg_crashes}
         counts["flush"] = self.options.flushes
@@ -75,23 +89,34 @@ class Chaos:
         return self._report(quiet, alerts, time.time() - began)
 
     def _kill(self, load: tuple[Any, ...]) -> None:
-        """A worker, or now and then the sender: ``kill -9``, and a new one in its place."""
+        """A worker, now and then a process of its own or the sender: ``kill -9``; what ended is started anew."""
         self.done["kill"] += 1
-        if self.dice.random() < 0.1 and self.sender is not None:
+        die = self.dice.random()
+        if die < 0.1 and self.sender is not None:
             self.sender.signal(signal.SIGKILL)
             self.sender.wait(5)
             self.sender = self.stack.spawn(*load)
-            return
-        number = self.dice.randrange(len(self.workers))
-        victim = self.workers[number]
+        elif die < 0.3 and (isolated := self._isolated()):
+            self._end(self.dice.choice(isolated))
+        else:
+            number = self.dice.randrange(len(self.workers))
+            self._end(self.workers[number])
+            self.workers[number] = self.stack.spawn("worker")
+
+    def _end(self, victim: Forked) -> None:
         victim.signal(signal.SIGKILL)
         if (since := self.paused.pop(victim, None)) is not None:
-            self._end_pause(victim, since)
-        self.workers[number] = self.stack.spawn("worker")
+            self.record.pauses.append((victim.pid, since, time.time()))
+
+    def _isolated(self) -> list[Forked]:
+        """What workers started themselves, for runs under which a process had died twice."""
+        return [victim for victim in self.stack.isolated() if victim not in self.paused]
 
     def _pause(self, _: object) -> None:
         """SIGSTOP beyond the lease; ``_resume_due`` ends it."""
         awake = [worker for worker in self.workers if worker not in self.paused]
+        if self.dice.random() < 0.2:
+            awake = self._isolated() or awake
         if awake:
             victim = self.dice.choice(awake)
             self.paused[victim] = time.time()
@@ -110,15 +135,12 @@ class Chaos:
         self.stack.flush_broker()
         self.done["flush"] += 1
 
-    def _resume_due(self, *, now: bool = False) -> None:
-        for worker, since in list(self.paused.items()):
-            if now or time.time() - since > LEASE * 1.7:
-                del self.paused[worker]
-                worker.signal(signal.SIGCONT)
-                self._end_pause(worker, since)
-
-    def _end_pause(self, worker: Forked, since: float) -> None:
-        self.record.pauses.append((worker.pid, since, time.time()))
+    def _resume_due(self) -> None:
+        for victim, since in list(self.paused.items()):
+            if time.time() - since > LEASE * 1.7:
+                del self.paused[victim]
+                victim.signal(signal.SIGCONT)
+                self.record.pauses.append((victim.pid, since, time.time()))
 
     def _quiet(self, alerts: int, load_until: float) -> bool:
         """Wait until nothing is left to do; False when that takes too long."""
@@ -148,6 +170,9 @@ class Chaos:
             ).fetchone()
         assert marked is not None
         again = replays(self.record)
+        found["isolated processes that do not end"] = (
+            [] if wait_until(lambda: not self.stack.isolated(), 10) else ["not within 10 s"]
+        )
         found["everything at rest in time"] = [] if quiet else [f"not within {QUIET_SECONDS:g} s"]
         found["replays only, and surely, under faults"] = (
             [] if (again > 0) == bool(self.done["kill"] or self.done["pause"]) else [f"{again} replays"]
@@ -155,7 +180,8 @@ class Chaos:
         return {
             "seed": self.options.seed, "seconds": round(seconds, 1), "alerts": alerts, "calls": marked[1],
             "effects": len(self.record.effects), "replays": again, "repeats marked": marked[0],
-            "questions answered": len(self.record.lines("answers")), "faults": dict(self.done),
+            "questions answered": len(self.record.lines("answers")),
+            "isolated processes": len(set(self.poller.pids.values()) - self.stack.forked), "faults": dict(self.done),
             "stale sends after a pause (documented)": sum(map(self.record.is_stale, self.record.effects)),
             "violations": found,
         }  # fmt: skip
@@ -195,23 +221,22 @@ class Poller:
                 "WHERE state IN ('running', 'waiting', 'needs_attention') GROUP BY 1 HAVING count(*) > 1"
             )
         ]
-        # Whoever is held keeps its transaction open, and others may wait for it: time that nobody could use.
-        held = {f"worker-{worker.pid}" for worker in list(self.chaos.paused)}
-        held |= {f"worker-{pid}" for pid, _, until in self.chaos.record.pauses if until > time.time() - 2}
-        self.seen["transactions older than 1 s"] += [
-            str(row)
-            for row in rows(
-                "SELECT application_name, state, wait_event, clock_timestamp() - xact_start, left(query, 80) "
-                "FROM pg_stat_activity WHERE backend_type = 'client backend' AND application_name <> 'chaos' "
-                "AND xact_start < clock_timestamp() - interval '1 s' AND datname = 'opensoar'"
-            )
-            if row[0] not in held and row[2] not in ("relation", "transactionid", "tuple", "advisory")
-        ]
+        self.seen["transactions older than 1 s"] += [str(row) for row in self._old_transactions(rows(OLD))]
         self._orphans(
             rows(
                 "SELECT id::text, fence, claimed_by::text FROM playbooks_engine_sequence WHERE state = 'running'"
             )
         )
+
+    def _old_transactions(self, found: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """Who is held keeps its transaction open, and others may wait for it: PostgreSQL ends that after a lease."""
+        held = {f"worker-{victim.pid}" for victim in list(self.chaos.paused)}
+        held |= {f"worker-{pid}" for pid, _, until in self.chaos.record.pauses if until > time.time() - 1}
+        return [
+            row
+            for row in found
+            if row[1] > (HELD_SECONDS if row[0] in held or held.intersection(row[2]) else 1)
+        ]
 
     def _orphans(self, claimed: list[tuple[str, int, str]]) -> None:
         """Sequences that are "running" while their worker is dead or held; time without a database does not count."""

@@ -48,8 +48,8 @@ class Record:
         """Sent by a process that was held between its intent and the send: the one hole that is documented."""
         own = [
             at
-            for at, process in self.calls.get(effect["label"], NO_CALL)["intents"]
-            if process == f"worker-{effect['pid']}" and at <= effect["arrived"] + CLOCKS
+            for at, pid in self.calls.get(effect["label"], NO_CALL)["intents"]
+            if pid == effect["pid"] and at <= effect["arrived"] + CLOCKS
         ]
         allowed_at = max(own, default=effect["began"])
         return any(
@@ -76,7 +76,7 @@ def verdict(connection: psycopg.Connection[Any], record: Record) -> dict[str, li
     found = {
         "acknowledged alerts lost": _lost(connection, record),
         "one run per matching playbook": _runs(connection),
-        "(run, key) with two effects": [v for label in effects for v in _doubled(record, label, effects[label], calls)],
+        "(run, key) with two effects": [v for label in effects for v in _doubled(record, label, effects[label], calls.get(label))],
         "success without effect": [
             label for label, call in calls.items() if call["state"] == "success" and label not in effects
         ],
@@ -101,28 +101,29 @@ def verdict(connection: psycopg.Connection[Any], record: Record) -> dict[str, li
         ],
         "runs that failed for another reason than theirs": _failures(connection, record.faults),
         "questions nobody should be asked": [
-            str(answer) for answer in answers if answer["reason"] not in ("unknown_outcome", "worker_died", "deaths")
+            str(answer) for answer in answers if answer["reason"] not in ("unknown_outcome", "worker_died")
         ],
     }  # fmt: skip
     return found | record.polled
 
 
 def replays(record: Record) -> int:
-    """Lives beyond the first, without those that a parked run begins when it wakes."""
+    """Lives beyond the first, without those that a run begins when it was parked and wakes (see roles.sender)."""
     starts = Counter((e["source_id"], e["playbook"]) for e in record.ledger if e["kind"] == "start")
-    return sum(max(0, n - (2 if playbook == "waits" else 1)) for (_, playbook), n in starts.items())
+    parked = {key for key in starts if key[1] == "waits" and int(key[0][1:]) % 8 == 0}
+    return sum(max(0, n - 1 - (key in parked)) for key, n in starts.items())
 
 
 def _calls(connection: psycopg.Connection[Any]) -> dict[str, dict[str, Any]]:
     """The journal's lines of actions by label, with the moments at which their intents became durable."""
     rows = connection.execute(
         "SELECT c.input::jsonb->>'label', c.state, c.repeated, c.name, c.idempotent, "
-        "coalesce((SELECT json_agg(json_build_array(extract(epoch FROM pg_xact_commit_timestamp(i.xid)), i.process)) "
+        "coalesce((SELECT json_agg(json_build_array(extract(epoch FROM pg_xact_commit_timestamp(i.xid)), i.pid)) "
         " FROM chaos_intent i WHERE i.call_id = c.id), '[]'), "
-        "(SELECT count(*) FROM playbooks_engine_actionattempt a WHERE a.call_id = c.id AND a.state = 'failed') "
+        "(SELECT count(*) FROM playbooks_engine_actionattempt a WHERE a.call_id = c.id AND a.state = 'failed'), c.idempotency_key::text "
         "FROM playbooks_engine_actionresult c WHERE c.kind = 'action'"
     )
-    names = ("state", "repeated", "name", "idempotent", "intents", "failures")
+    names = ("state", "repeated", "name", "idempotent", "intents", "failures", "key")
     return {row[0]: dict(zip(names, row[1:], strict=True)) for row in rows}
 
 
@@ -145,17 +146,21 @@ def _runs(connection: psycopg.Connection[Any]) -> list[str]:
 
 
 def _doubled(
-    record: Record, label: str, effects: list[dict[str, Any]], calls: dict[str, dict[str, Any]]
+    record: Record, label: str, effects: list[dict[str, Any]], call: dict[str, Any] | None
 ) -> Iterator[str]:
-    """More effects than one need as many attempts, a mark (or the author's retries), and a call that may repeat."""
-    certain = [effect for effect in effects if not record.is_stale(effect)]
-    if len(effects) < 2 or len(certain) < 2:
+    """One key for all. More than one effect only of what may be repeated: by the author's retries, else marked."""
+    if call is None:
+        yield f"{label}: {len(effects)} effects without a call"
         return
-    call = calls.get(label)
-    if call is None or certain[0]["action"] in ONCE:
-        yield f"{label}: {len(effects)} effects by {[e['pid'] for e in effects]}, {call}"
-    elif len(certain) > len(call["intents"]) or not (call["repeated"] or call["failures"]):
-        yield f"{label}: {len(effects)} effects unmarked, {call}"
+    if {effect["key"] for effect in effects} != {call["key"]}:
+        yield f"{label}: called with {[effect['key'] for effect in effects]} and not with {call['key']}"
+    certain = [effect for effect in effects if not record.is_stale(effect)]
+    if len(certain) > 1 and certain[0]["action"] in ONCE:
+        yield f"{label}: {len(certain)} effects by {[effect['pid'] for effect in certain]}, {call}"
+    elif len(certain) > len(call["intents"]) or (
+        len(certain) - 1 > call["failures"] and not call["repeated"]
+    ):
+        yield f"{label}: {len(certain)} effects unmarked, {call}"
 
 
 def _unannounced(effects: list[dict[str, Any]], call: dict[str, Any] | None) -> Iterator[str]:

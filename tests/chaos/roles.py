@@ -24,7 +24,8 @@ from alerts.intake import Envelope, read_body
 from alerts.senders import Sender
 from opensoar.actors import Actor
 from opensoar.errors import ServiceError
-from playbooks_engine import failpoints, middleware, services, watchdog
+from playbooks_engine import beat, failpoints, journal, middleware, services, watchdog
+from playbooks_engine import worker as engine
 from playbooks_engine.models import PlaybookRun
 from playbooks_engine.worker import Engine
 from tests.chaos import wire
@@ -52,19 +53,19 @@ def worker(root: Path, capacity: str = "100", lease: str = "") -> None:
 
     from playbooks_engine.tasks import dispatch
 
-    engine = Engine(
+    own = Engine(
         directories=settings.PLAYBOOK_DIRS,
         lease=float(lease or settings.LEASE_SECONDS),
         capacity=int(capacity),
     )
     while True:
         try:
-            engine.start()
+            own.start()
             break
         except AWAY:  # as the supervisor would: try again
             connection.close()
             time.sleep(0.2)
-    middleware._engine = engine
+    middleware._engine = own
     consumer = dramatiq.Worker(dispatch.broker, worker_threads=1)
     consumer.start()
     ended: list[int] = []
@@ -145,32 +146,53 @@ def decide(question: dict[str, Any]) -> tuple[str, Any]:
     return ("again", None) if "again" in question.get("choices", ()) else (question["choices"][0], None)
 
 
-def victim(root: Path, fault: str, point: str, only: str, *args: str) -> None:
-    """Like ``worker`` (or, for the storing side's points, a sender), struck once at ``point``.
-
-    ``only`` is the name of the call or run to be struck at, ``-`` for any.
-    """
+def victim(root: Path, fault: str, point: str, source_id: str, kind: str, lease: str) -> None:
+    """A worker that runs only the case ``source_id``, or a sender that stores it; struck once, at ``point``."""
     struck: list[str] = []
+    played = {"", f"case_{kind}", f"target_{kind}"}  # not what follows it
 
     def strike(reached: str, what: str) -> None:
-        if reached != point or struck or (only != "-" and what and what != only):
-            return
-        struck.append(what)
-        (root / f"struck-{os.getpid()}").write_text(f"{point} {what}")
-        FAULTS[fault](root)
+        if reached == point and not struck and what in played:
+            struck.append(what)
+            (root / f"struck-{os.getpid()}").touch()
+            FAULTS[fault](root)
 
     failpoints.hook = strike
-    watchdog.ISOLATE_TICKS = 1_000_000  # it would rightly isolate a playbook under which we hold the loop
+    if point.startswith("transaction."):
+        _strike_inside_a_transaction(strike, point)
     if point.startswith(("hook.", "bell.")):
         with contextlib.suppress(*AWAY):
-            alert_id = receive(*args[:1], source=args[1])
-            (root / f"answered-{os.getpid()}").write_text(alert_id)
+            receive(source_id, source=kind)
         time.sleep(3600)
-    worker(root, "1", *args)
+    # Only its own case, and nobody else's rescue: what comes out must not depend on which victim is quicker.
+    own = f"SELECT a.id FROM alerts_alert a WHERE a.source_id = '{source_id}'"
+    engine.CLAIM = engine.CLAIM.replace("state = 'ready'", f"state = 'ready' AND alert_id IN ({own})")
+    beat.Rescuer.sweep = lambda *_: 0  # type: ignore[method-assign]
+    watchdog.ISOLATE_TICKS = 1_000_000  # it would rightly isolate a playbook under which we hold the loop
+    worker(root, "1", lease)
+
+
+def _strike_inside_a_transaction(strike: Callable[[str, str], None], point: str) -> None:
+    """While the journal stores and holds its sequence: between two statements, or while it sends a pipeline of them."""
+    original = journal.held_claims
+
+    def held_claims(claims: list[journal.Claim]) -> set[journal.Claim]:
+        held = original(claims)
+        if point == "transaction.idle":
+            strike(point, "")
+            return held
+        with connection.connection.pipeline():  # as executemany() does
+            connection.connection.execute("SELECT 1")
+            connection.connection.pgconn.send_flush_request()
+            connection.connection.pgconn.flush()
+            strike(point, "")
+        return held
+
+    journal.held_claims = held_claims
 
 
 def _cut(root: Path) -> None:
-    with psycopg.connect(os.environ["CHAOS_ADMIN"], autocommit=True) as admin:
+    with psycopg.connect(os.environ["CHAOS_ADMIN"], autocommit=True, application_name="chaos") as admin:
         admin.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s",
             (os.environ["PGAPPNAME"],),

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,23 +29,27 @@ BASE_DIR = Path(__file__).parents[2]
 LEASE = 1.5
 
 # Kept by the database itself, so that the engine cannot deceive itself about it: which transaction made an intent
-# durable and whose it was, and whether a write came with a fence that was not the sequence's any more.
+# durable and in which process, and whether a write came with a fence that was not the sequence's any more. Attempts of
+# the past are concluded by whoever holds the sequence now: as unknown, or as what verify= found. (A process of its own,
+# for an isolated sequence, connects under its parent's name.)
 WATCH = """
-CREATE TABLE chaos_intent (call_id uuid, process text, xid xid);
+CREATE TABLE chaos_intent (call_id uuid, pid int, xid xid);
 CREATE TABLE chaos_stale (attempt_id uuid, had bigint, fence bigint, at timestamptz DEFAULT clock_timestamp());
 CREATE FUNCTION chaos_watch() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
-DECLARE current bigint; verified bool;
+DECLARE held record;
 BEGIN
-    SELECT s.fence INTO current FROM playbooks_engine_sequence s JOIN playbooks_engine_playbookrun r
-        ON r.sequence_id = s.id WHERE r.id = NEW.run_id;
-    SELECT name LIKE '%verified' INTO verified FROM playbooks_engine_actionresult WHERE id = NEW.call_id;
     IF TG_OP = 'INSERT' THEN
-        INSERT INTO chaos_intent VALUES (NEW.call_id, current_setting('application_name'), pg_current_xact_id()::xid);
+        INSERT INTO chaos_intent SELECT NEW.call_id, (SELECT pid FROM playbooks_engine_workerbeat
+            WHERE id = NEW.worker_id), pg_current_xact_id()::xid;
     END IF;
-    -- Whoever took over concludes attempts of the past: as unknown, or as what verify= found.
-    IF NEW.fence <> current
-        AND (TG_OP = 'INSERT' OR OLD.state = 'started' AND NEW.state <> 'unknown' AND NOT verified) THEN
-        INSERT INTO chaos_stale VALUES (NEW.id, NEW.fence, current);
+    SELECT s.fence, s.isolated OR b.pid IS NULL OR current_setting('application_name') LIKE '%-' || b.pid AS by_holder
+        INTO held FROM playbooks_engine_sequence s JOIN playbooks_engine_playbookrun r ON r.sequence_id = s.id
+        LEFT JOIN playbooks_engine_workerbeat b ON b.id = s.claimed_by WHERE r.id = NEW.run_id;
+    IF NEW.fence <> held.fence AND (TG_OP = 'INSERT' OR OLD.state = 'started' AND NEW.state <> 'unknown' AND NOT (
+        held.by_holder AND NEW.state = 'success' AND EXISTS (
+            SELECT FROM playbooks_engine_actionresult WHERE id = NEW.call_id AND name LIKE '%verified')))
+    THEN
+        INSERT INTO chaos_stale VALUES (NEW.id, NEW.fence, held.fence);
     END IF;
     RETURN NEW;
 END $$;
@@ -89,6 +94,7 @@ class Stack:
             "CHAOS_DIR": str(self.root),
             "CHAOS_ADMIN": self.database_admin_url,
         }  # fmt: skip
+        self.forked: set[int] = set()
         self._lock = threading.Lock()
         self._processes: list[subprocess.Popen[str]] = []
 
@@ -120,12 +126,9 @@ class Stack:
         for process in reversed(self._processes):
             process.kill()  # the nursery's children die with it, even those that are stopped
             process.wait()
-        for pid in (
-            processes()
-        ):  # what workers started themselves (isolated runs) and did not outlive them soon enough
+        for pid in self._own_processes():  # isolated ones
             with contextlib.suppress(OSError):
-                if f"CHAOS_DIR={self.root}\0".encode() in Path(f"/proc/{pid}/environ").read_bytes() + b"\0":
-                    os.kill(pid, signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
         self.embedded.destroy()
         shutil.rmtree(self.root, ignore_errors=True)
 
@@ -135,7 +138,23 @@ class Stack:
 
     def spawn(self, role: str, *args: object) -> Forked:
         """A process that runs ``roles.<role>(*args)``, forked from one that has loaded everything already."""
-        return Forked(int(self._ask(" ".join(map(str, (role, *args))))))
+        child = Forked(int(self._ask(" ".join(map(str, (role, *args))))))
+        self.forked.add(child.pid)
+        return child
+
+    def isolated(self) -> list[Forked]:
+        """The processes that workers started themselves, and which may outlive them."""
+        return [
+            Forked(pid) for pid in self._own_processes() if _argv(pid)[-1:] == ["playbooks_engine.isolated"]
+        ]
+
+    def _own_processes(self) -> Iterator[int]:
+        for pid in processes():
+            with contextlib.suppress(OSError):
+                if f"CHAOS_DIR={self.root}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(
+                    b"\0"
+                ):
+                    yield pid
 
     def wait_for_workers(self, number: int) -> None:
         """Until so many have announced themselves; the playbooks are known then."""
@@ -194,11 +213,23 @@ def works(pid: int) -> bool:
         return False
 
 
+def _argv(pid: int) -> list[str]:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0").split("\0")
+    return []
+
+
 class Forked:
-    """A process of the nursery."""
+    """A process somewhere below; equal to itself only, whatever its number is used for later."""
 
     def __init__(self, pid: int) -> None:
         self.pid, self.born = pid, start_time(pid)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Forked) and (self.pid, self.born) == (other.pid, other.born)
+
+    def __hash__(self) -> int:
+        return hash((self.pid, self.born))
 
     def signal(self, number: signal.Signals) -> None:
         """Signal it, if it still lives."""

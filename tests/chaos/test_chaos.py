@@ -30,6 +30,7 @@ def run(tmp_path: Path, *options: str) -> dict[str, Any]:
     ]
     done = subprocess.run(argv, cwd=BASE_DIR, capture_output=True, text=True, timeout=220, check=False)
     assert report.exists(), done.stdout + done.stderr
+    print(done.stdout)
     found: dict[str, Any] = json.loads(report.read_text())
     broken = {name: lines for name, lines in found["violations"].items() if lines}
     assert not broken, f"seed {found['seed']}: {broken}"

@@ -10,6 +10,8 @@ import socket
 import time
 from typing import Any
 
+from opensoar import idempotency_key
+
 DIRECTORY = os.environ.get("CHAOS_DIR", "")
 CONNECT_SECONDS = 5.0  # the simulator may be on its way up again
 
@@ -20,6 +22,8 @@ class Refused(Exception):
 
 def _request(action: str, label: str, more: dict[str, Any]) -> bytes:
     call = {"action": action, "label": label, "pid": os.getpid(), "began": time.time(), **more}
+    if action != "ask":
+        call["key"] = idempotency_key()
     return json.dumps(call).encode() + b"\n"
 
 

@@ -45,6 +45,7 @@ I_READ, I_CREATE, I_UPDATE = "incidents:read", "incidents:create", "incidents:up
 O_READ, O_MANAGE = "observables:read", "observables:manage"
 P_READ, P_MANAGE, P_EXECUTE = "playbooks:read", "playbooks:manage", "playbooks:execute"
 G_READ, G_MANAGE = "integrations:read", "integrations:manage"
+APPROVE = "approvals:decide"
 PEOPLE, KEYS = "analysts:manage", "api_keys:manage"
 
 CLOSING = {"determination": "benign", "impact": "none", "summary": "Nothing"}
@@ -158,8 +159,8 @@ PAGES = {
     "runs/approvals/<uuid:pk>/": line(
         {"decision": "approve", "comment": "x"},
         {"decision": "deny"},
-        get=P_EXECUTE,
-        post=P_EXECUTE,
+        get=APPROVE,
+        post=APPROVE,
         pk="approval",
     ),
 }
@@ -316,8 +317,8 @@ API = {
     "runs/<str:pk>/retry": line({}, {"current_source": True}, post=P_EXECUTE, pk="failed_run"),
     "runs/<str:pk>/logs": line(get=P_READ, pk="waiting_run"),
     "approvals": line(get=P_READ),
-    "approvals/<str:pk>/approve": line({"comment": "x"}, post=P_EXECUTE, pk="approval"),
-    "approvals/<str:pk>/deny": line({"comment": "x"}, post=P_EXECUTE, pk="approval"),
+    "approvals/<str:pk>/approve": line({"comment": "x"}, post=APPROVE, pk="approval"),
+    "approvals/<str:pk>/deny": line({"comment": "x"}, post=APPROVE, pk="approval"),
     "integrations": line(
         {"integration_type": "docker", "name": "new", "partner": "$partner"}, get=G_READ, post=G_MANAGE
     ),

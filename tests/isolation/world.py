@@ -170,7 +170,11 @@ def _engine(customer: Customer, alert: Alert) -> None:
         position=1, playbook=playbook, source=version, state="waiting", requested_name=mark,
     )  # fmt: skip
     approval = Approval.objects.create(
-        run=waiting, summary=f"Isolate {mark}?", of=f'{{"host": "{mark}"}}', policy=mark, expires_at=IN_AN_HOUR
+        run=waiting,
+        summary=f"Isolate {mark}?",
+        of=f'{{"host": "{mark}"}}',
+        policy=mark,
+        expires_at=IN_AN_HOUR,
     )
     RunLog.objects.create(run=waiting, key="0.1", level="info", text=f"Looked at {mark}")
     failed = PlaybookRun.objects.create(

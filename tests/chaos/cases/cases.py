@@ -1,4 +1,4 @@
-"""One call that something strikes at, per kind of call: see test_failpoints.py."""
+"""Per kind of call a playbook whose first call is struck at, and one that follows: see test_failpoints.py."""
 
 from opensoar import action, playbook, sleep
 from playbooks_engine import failpoints
@@ -32,33 +32,43 @@ async def target_once(label):
 
 
 @action(idempotent=True)
-async def afterwards(label):
+async def last_idem(label):
     return await send("idem", label)
 
 
-async def struck(target, alert):
+@action(idempotent=False, verify=there)
+async def last_verified(label):
+    return await send("verified", label)
+
+
+@action(idempotent=False)
+async def last_once(label):
+    return await send("once", label)
+
+
+async def struck(target, last, alert):
     try:
         await target(f"{alert.source_id}/1/1")
-        await sleep(2.5)  # long enough to be parked
+        await sleep(2)  # long enough to be parked
     finally:
-        await afterwards(f"{alert.source_id}/1/2")
+        await last(f"{alert.source_id}/1/2")
 
 
 @playbook(trigger="idem", order=10)
 async def case_idem(alert):
-    await struck(target_idem, alert)
+    await struck(target_idem, last_idem, alert)
 
 
 @playbook(trigger="verified", order=10)
 async def case_verified(alert):
-    await struck(target_verified, alert)
+    await struck(target_verified, last_verified, alert)
 
 
 @playbook(trigger="once", order=10)
 async def case_once(alert):
-    await struck(target_once, alert)
+    await struck(target_once, last_once, alert)
 
 
 @playbook(trigger="webhook", order=20)
 async def follows(alert):
-    await afterwards(f"{alert.source_id}/2/1")
+    await last_idem(f"{alert.source_id}/2/1")
