@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 PYTHON_BIN := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help run test lint chaos e2e screenshots bench bench-full lock clean base dev
+.PHONY: help run test lint chaos chaos-short e2e screenshots bench bench-full lock clean base dev
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,11 +21,13 @@ run: base ## Run OpenSOAR here (PORT= DATA_DIR= PLAYBOOK_DIRS= DEMO=1)
 	$(if $(PLAYBOOK_DIRS),PLAYBOOK_DIRS='$(PLAYBOOK_DIRS)') exec $(PYTHON_BIN) -m opensoar.supervisor $(if $(filter-out 0,$(DEMO)),--demo)
 
 test: lint ## Lint, then run every test (PostgreSQL, Valkey, worker and Chromium are real)
-	@$(PYTHON_BIN) -m pytest -n 2 --dist loadfile --ignore tests/chaos
-	@exec $(PYTHON_BIN) -m pytest tests/chaos # alone: it judges how soon others go on
+	@exec $(PYTHON_BIN) -m pytest -n 2 --dist loadfile --ignore tests/chaos
 
 lint: dev ## Everything that is checked without running the product
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" deploy/lint.sh
+
+chaos-short: dev ## The engine struck at every failpoint, and a short storm (minutes, alone on the machine)
+	@exec $(PYTHON_BIN) -m pytest tests/chaos
 
 chaos: dev ## The engine under 100,000 calls and thousands of faults, for each of SEED="1 2" (hours)
 	@for seed in $(or $(SEED),1 2); do $(PYTHON_BIN) -m tests.chaos --seed $$seed --workers 4 \

@@ -324,7 +324,10 @@ def test_a_hostile_megabyte_is_cheap(name: str) -> None:
 def test_gzip() -> None:
     body = b'{"a":1}' * 10
     assert decompress_gzip(gzip.compress(body, mtime=0), 1000) == body
-    assert decompress_gzip(gzip.compress(body, mtime=0) + gzip.compress(b"x", mtime=0) + b"\0\0", 1000) == body + b"x"
+    assert (
+        decompress_gzip(gzip.compress(body, mtime=0) + gzip.compress(b"x", mtime=0) + b"\0\0", 1000)
+        == body + b"x"
+    )
     with pytest.raises(PayloadTooLarge):
         decompress_gzip(gzip.compress(b"a" * 1001, mtime=0), 1000)
     assert len(decompress_gzip(gzip.compress(b"a" * 1000, mtime=0), 1000)) == 1000

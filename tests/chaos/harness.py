@@ -23,11 +23,11 @@ from tests.chaos.stack import LEASE, Forked, Stack, works
 CALLS_PER_ALERT = 25
 QUIET_SECONDS = 90.0  # within which everything must be at rest after the last fault and alert
 TEMPO = {
-    "kill": 0.9,
-    "pause": 1.5,
+    "kill": 0.75,
+    "pause": 1.2,
     "crash": 3.0,
     "flush": 0.2,
-}  # seconds of the schedule that one fault of a kind takes
+}  # seconds of the schedule for one fault of a kind
 HELD_SECONDS = max(LEASE, 2.0) + 1.0  # settings.py, and a second for a machine that is busy
 # Open transactions: whose, for how long, and whom they wait for.
 OLD = """
@@ -50,7 +50,8 @@ class Chaos:
         self.dice = random.Random(options.seed)
         self.workers: list[Forked] = []
         self.sender: Forked | None = None
-        self.paused: dict[Forked, float] = {}
+        self.paused: dict[Forked, float] = {}  # since when
+        self.resumed: dict[Forked, float] = {}  # when
         self.record = Record(stack.root, [], faults=not options.no_faults)
         self.done: dict[str, int] = defaultdict(int)
         self.outages: list[tuple[float, float]] = []
@@ -105,8 +106,13 @@ class Chaos:
 
     def _end(self, victim: Forked) -> None:
         victim.signal(signal.SIGKILL)
-        if (since := self.paused.pop(victim, None)) is not None:
-            self.record.pauses.append((victim.pid, since, time.time()))
+        self._wake(victim)
+
+    def _wake(self, victim: Forked) -> None:
+        if victim in self.paused:
+            self.resumed[victim] = time.time()
+            self.record.pauses.append((victim.pid, self.paused.pop(victim), time.time()))
+            victim.signal(signal.SIGCONT)
 
     def _isolated(self) -> list[Forked]:
         """What workers started themselves, for runs under which a process had died twice."""
@@ -138,9 +144,7 @@ class Chaos:
     def _resume_due(self) -> None:
         for victim, since in list(self.paused.items()):
             if time.time() - since > LEASE * 1.7:
-                del self.paused[victim]
-                victim.signal(signal.SIGCONT)
-                self.record.pauses.append((victim.pid, since, time.time()))
+                self._wake(victim)
 
     def _quiet(self, alerts: int, load_until: float) -> bool:
         """Wait until nothing is left to do; False when that takes too long."""
@@ -230,8 +234,8 @@ class Poller:
 
     def _old_transactions(self, found: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
         """Who is held keeps its transaction open, and others may wait for it: PostgreSQL ends that after a lease."""
-        held = {f"worker-{victim.pid}" for victim in list(self.chaos.paused)}
-        held |= {f"worker-{pid}" for pid, _, until in self.chaos.record.pauses if until > time.time() - 1}
+        ended = [victim for victim, until in list(self.chaos.resumed.items()) if until > time.time() - 1]
+        held = {victim.application for victim in [*self.chaos.paused, *ended]}
         return [
             row
             for row in found

@@ -76,7 +76,9 @@ def verdict(connection: psycopg.Connection[Any], record: Record) -> dict[str, li
     found = {
         "acknowledged alerts lost": _lost(connection, record),
         "one run per matching playbook": _runs(connection),
-        "(run, key) with two effects": [v for label in effects for v in _doubled(record, label, effects[label], calls.get(label))],
+        "(run, key) with two effects": [
+            v for label in effects for v in _doubled(record, label, effects[label], calls.get(label))
+        ],
         "success without effect": [
             label for label, call in calls.items() if call["state"] == "success" and label not in effects
         ],
@@ -120,8 +122,8 @@ def _calls(connection: psycopg.Connection[Any]) -> dict[str, dict[str, Any]]:
         "SELECT c.input::jsonb->>'label', c.state, c.repeated, c.name, c.idempotent, "
         "coalesce((SELECT json_agg(json_build_array(extract(epoch FROM pg_xact_commit_timestamp(i.xid)), i.pid)) "
         " FROM chaos_intent i WHERE i.call_id = c.id), '[]'), "
-        "(SELECT count(*) FROM playbooks_engine_actionattempt a WHERE a.call_id = c.id AND a.state = 'failed'), c.idempotency_key::text "
-        "FROM playbooks_engine_actionresult c WHERE c.kind = 'action'"
+        "(SELECT count(*) FROM playbooks_engine_actionattempt a WHERE a.call_id = c.id AND a.state = 'failed'), "
+        "c.idempotency_key::text FROM playbooks_engine_actionresult c WHERE c.kind = 'action'"
     )
     names = ("state", "repeated", "name", "idempotent", "intents", "failures", "key")
     return {row[0]: dict(zip(names, row[1:], strict=True)) for row in rows}

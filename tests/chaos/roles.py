@@ -60,6 +60,7 @@ def worker(root: Path, capacity: str = "100", lease: str = "") -> None:
     )
     while True:
         try:
+            journal.bound_transactions(settings.LEASE_SECONDS)
             own.start()
             break
         except AWAY:  # as the supervisor would: try again

@@ -144,17 +144,17 @@ class Stack:
 
     def isolated(self) -> list[Forked]:
         """The processes that workers started themselves, and which may outlive them."""
-        return [
-            Forked(pid) for pid in self._own_processes() if _argv(pid)[-1:] == ["playbooks_engine.isolated"]
-        ]
+        found = []
+        for pid in self._own_processes():
+            if _read(pid, "cmdline")[-1:] == ["playbooks_engine.isolated"]:
+                names = [
+                    line.partition("=")[2] for line in _read(pid, "environ") if line.startswith("PGAPPNAME=")
+                ]
+                found.append(Forked(pid, *names))
+        return found
 
     def _own_processes(self) -> Iterator[int]:
-        for pid in processes():
-            with contextlib.suppress(OSError):
-                if f"CHAOS_DIR={self.root}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(
-                    b"\0"
-                ):
-                    yield pid
+        return (pid for pid in processes() if f"CHAOS_DIR={self.root}" in _read(pid, "environ"))
 
     def wait_for_workers(self, number: int) -> None:
         """Until so many have announced themselves; the playbooks are known then."""
@@ -213,17 +213,19 @@ def works(pid: int) -> bool:
         return False
 
 
-def _argv(pid: int) -> list[str]:
+def _read(pid: int, name: str) -> list[str]:
     with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0").split("\0")
+        return Path(f"/proc/{pid}/{name}").read_text(errors="replace").rstrip("\0").split("\0")
     return []
 
 
 class Forked:
     """A process somewhere below; equal to itself only, whatever its number is used for later."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, application: str = "") -> None:
+        """``application``: under which name it is known to PostgreSQL (an isolated one bears its parent's)."""
         self.pid, self.born = pid, start_time(pid)
+        self.application = application or f"worker-{pid}"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Forked) and (self.pid, self.born) == (other.pid, other.born)
@@ -245,3 +247,11 @@ class Forked:
         while self.alive() and time.monotonic() < deadline:
             time.sleep(0.02)
         return not self.alive()
+
+
+def _argv(pid: int) -> list[str]:
+    """The command line of a process; nothing where it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")[:-1]
+    except OSError:
+        return []

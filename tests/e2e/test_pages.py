@@ -113,7 +113,9 @@ def test_the_palette_the_keys_and_the_bar_for_a_selection(desk: Desk) -> None:
     page.get_by_role("button", name="Search or jump to").click()
     wrong = judge(page, "palette", DIALOG)
     page.keyboard.press("Escape")
+    expect(page.locator(DIALOG)).to_have_count(0)  # letters mean nothing while a dialog is open
     page.keyboard.press("?")
+    expect(page.locator(DIALOG)).to_be_visible()
     wrong += judge(page, "keys", DIALOG)
     page.keyboard.press("Escape")
     wide(page)
