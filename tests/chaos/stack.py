@@ -234,9 +234,10 @@ class Forked:
         return hash((self.pid, self.born))
 
     def signal(self, number: signal.Signals) -> None:
-        """Signal it, if it still lives."""
+        """Signal it, if it still lives; never whoever has got its number since."""
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, number)
+            if self.alive():
+                os.kill(self.pid, number)
 
     def alive(self) -> bool:
         return self.born is not None and start_time(self.pid) == self.born

@@ -127,6 +127,7 @@ def test_a_call_waits_until_its_intent_is_stored(book: Path, monkeypatch: pytest
     with running(book.parent / "playbooks", lease=15):
         receive()
         eventually(lambda: {"once", "stored once"} <= set(ledger(book)))
+        (book.parent / "open").touch()
     assert ledger(book).index("stored once") < ledger(book).index("once")
 
 
@@ -168,3 +169,4 @@ def test_nobody_takes_a_sequence_over_while_its_worker_stores(book: Path, fresh_
             with psycopg.connect(fresh_database, autocommit=True) as apart:
                 assert apart.execute(gone).fetchall() == []
         connection.close()
+        (book.parent / "open").touch()
