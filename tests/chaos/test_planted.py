@@ -153,7 +153,7 @@ def test_without_a_bug_they_pass(copy: Path, test: str) -> None:
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
 def test_it_is_caught(copy: Path, bug: Bug) -> None:
-    saved = {}
+    saved: dict[Path, str] = {}
     try:
         for file, old, new in bug.changes:
             path = copy / "playbooks_engine" / f"{file}.py"
