@@ -10,7 +10,7 @@ from concurrent.futures import Future
 
 from django.db import connection
 
-from playbooks_engine.journal import CONNECTION_ERRORS
+from playbooks_engine.journal import CONNECTION_ERRORS, batches
 
 logger = logging.getLogger(__name__)
 BATCH = 50  # items at the most
@@ -38,27 +38,13 @@ class Batcher[Item, Result]:
     def submit(self, item: Item) -> Future[Result]:
         """Have ``item`` answered."""
         answer: Future[Result] = Future()
+        answer.set_running_or_notify_cancel()  # whoever waits for it may go; the work is done all the same
         self._queue.put((item, answer))
         return answer
 
     def _run(self) -> None:
-        stopping = False
-        while not stopping:
-            batch: list[tuple[Item, Future[Result]]] = []
-            found = self._queue.get()
-            while True:
-                if found is None:
-                    stopping = True
-                    break
-                batch.append(found)
-                if len(batch) >= BATCH:
-                    break
-                try:
-                    found = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-            if batch:
-                self._answer(batch)
+        for batch in batches(self._queue, BATCH):
+            self._answer(batch)
         connection.close()
 
     def _answer(self, batch: list[tuple[Item, Future[Result]]]) -> None:

@@ -16,6 +16,7 @@ from opensoar.actors import Actor
 from opensoar.errors import Invalid
 from playbooks_engine import rows
 from playbooks_engine.codec import encode_result
+from playbooks_engine.helpers import comment_result
 from playbooks_engine.journal import Claim, LostClaim, execute, held_claims
 
 HELPER = "add_current_alert_comment"
@@ -63,18 +64,9 @@ def store_comments(comments: Sequence[NewComment]) -> list[str | Exception]:
                 raise
             return [ValueError(error.detail)]
         statements = []
-        for (number, alert, comment), entry in zip(said, entries, strict=True):
-            output = encode_result(HELPER, _result(alert, entry, comment))
+        for (number, _alert, comment), entry in zip(said, entries, strict=True):
+            output = encode_result(HELPER, comment_result(entry, comment.arguments["text"]))
             answers[number] = output
             statements += rows.done(comment.claim, comment.run_id, comment.call, output)
         execute(psycopg.Cursor(connection.connection), statements)
     return [answers[number] for number in range(len(comments))]
-
-
-def _result(alert: Alert, entry: AlertEntry, comment: NewComment) -> dict[str, Any]:
-    return {
-        "alert_id": str(alert.pk),
-        "comment_id": str(entry.pk),
-        "action": entry.action,
-        "detail": comment.arguments["text"],
-    }

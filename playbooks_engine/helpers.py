@@ -14,7 +14,7 @@ from django.db.models import Count, Max, Min, Q
 from django.utils import timezone
 
 from alerts import services as alert_services
-from alerts.models import Alert
+from alerts.models import Alert, AlertEntry
 from incidents.models import Incident
 from opensoar.accounts.models import DEFAULT_PARTNER_ID, Partner
 from opensoar.accounts.services import get_or_create_partner
@@ -72,6 +72,16 @@ def resolve_current_alert(actor: Actor, about: Subject, arguments: dict[str, Any
     return update_current_alert(actor, about, {**arguments, "status": "resolved"})
 
 
+def comment_result(entry: AlertEntry, text: str) -> dict[str, Any]:
+    """What ``add_current_alert_comment`` returns."""
+    return {
+        "alert_id": str(entry.subject_id),
+        "comment_id": str(entry.pk),
+        "action": entry.action,
+        "detail": text,
+    }
+
+
 @helper
 def add_current_alert_comment(actor: Actor, about: Subject, arguments: dict[str, Any]) -> Any:
     """Comment on the alert."""
@@ -79,12 +89,7 @@ def add_current_alert_comment(actor: Actor, about: Subject, arguments: dict[str,
     entry = alert_services.comment_alert(
         actor=actor, alert=alert, text=arguments["text"], metadata=arguments.get("metadata")
     )
-    return {
-        "alert_id": str(alert.pk),
-        "comment_id": str(entry.pk),
-        "action": entry.action,
-        "detail": arguments["text"],
-    }
+    return comment_result(entry, arguments["text"])
 
 
 @helper

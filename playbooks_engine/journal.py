@@ -11,7 +11,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -91,6 +91,18 @@ def check_fence(claim: Claim) -> None:
             raise LostClaim(str(claim.sequence_id))
 
 
+def batches[T](submitted: queue.SimpleQueue[T | None], limit: int) -> Iterator[list[T]]:
+    """What has come together, at most ``limit`` at a time, until ``None`` comes."""
+    while (item := submitted.get()) is not None:
+        batch = [item]
+        while len(batch) < limit and not submitted.empty():
+            if (item := submitted.get()) is None:
+                yield batch
+                return
+            batch.append(item)
+        yield batch
+
+
 class JournalWriter:
     """Takes writes from the event loop, stores them in order of arrival."""
 
@@ -111,28 +123,13 @@ class JournalWriter:
 
     def submit(self, write: Write) -> Future[None]:
         """Queue a write; the future tells when it is durable, or why it is not."""
+        write.done.set_running_or_notify_cancel()  # whoever waits for it may go; the write stays
         self._queue.put(write)
         return write.done
 
     def _run(self) -> None:
-        stopping = False
-        while not stopping:
-            first = self._queue.get()
-            batch: list[Write] = []
-            item: Write | None = first
-            while True:
-                if item is None:
-                    stopping = True
-                    break
-                batch.append(item)
-                if len(batch) >= BATCH:
-                    break
-                try:
-                    item = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-            if batch:
-                self._store(batch)
+        for batch in batches(self._queue, BATCH):
+            self._store(batch)
         connection.close()
 
     def _store(self, batch: list[Write]) -> None:

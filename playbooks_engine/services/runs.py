@@ -19,6 +19,7 @@ from opensoar.errors import Conflict, Invalid, NotAllowed, NotFound
 from opensoar.ids import uuid7
 from playbooks_engine import bell, lanes
 from playbooks_engine.models import (
+    LIVE_STATES,
     ActionAttempt,
     ActionResult,
     Approval,
@@ -163,7 +164,7 @@ def decide_run(*, actor: Actor, run: PlaybookRun, decision: str, value: Any = No
             PlaybookRun.objects.filter(pk=run.pk).update(
                 state=PlaybookRun.State.RUNNING, question=None, deaths=0
             )
-        _go_on(locked)
+        _go_on(locked, wakes=True)
         name = (question.get("detail") or {}).get("name")
         locked.record(
             RunDecided(playbook=locked.run.playbook.name, run_id=str(run.pk), call=name, decision=decision),
@@ -198,6 +199,7 @@ def cancel_run(*, actor: Actor, run: PlaybookRun, whole_sequence: bool = False) 
         targets = [row for row in locked.open_runs if whole_sequence or row.pk == run.pk]
         if not targets:
             raise Conflict(_("This run has ended."))
+        waited = any(target.state in LIVE_STATES for target in targets)
         for target in targets:
             if target.state == PlaybookRun.State.RUNNING:
                 target.cancel_requested_at, target.cancelled_by = clock.now(), actor.name
@@ -205,7 +207,7 @@ def cancel_run(*, actor: Actor, run: PlaybookRun, whole_sequence: bool = False) 
             else:
                 _end_cancelled(target, actor)
             locked.record(RunCancelled(playbook=target.playbook.name, run_id=str(target.pk)), actor)
-        _go_on(locked)
+        _go_on(locked, wakes=waited)
         _audit(actor, "run_cancelled", run, whole_sequence=whole_sequence)
     return PlaybookRun.objects.with_related().get(pk=run.pk)
 
@@ -215,16 +217,17 @@ def _end_cancelled(run: PlaybookRun, actor: Actor) -> None:
     ActionAttempt.objects.filter(call_id__in=calls.values("pk"), state="started").update(state="unknown")
     calls.update(state=ActionResult.State.UNKNOWN)
     run.approvals.filter(state=Approval.State.PENDING).update(state=Approval.State.CANCELLED)
-    was_pending = run.state == PlaybookRun.State.PENDING
     run.state, run.question, run.finished_at = PlaybookRun.State.CANCELLED, None, clock.now()
     run.error = cancelled_text(actor.name)
     run.cancelled_by = actor.name
     run.save(update_fields=["state", "question", "finished_at", "error", "cancelled_by"])
-    run.was_pending = was_pending  # type: ignore[attr-defined]
 
 
-def _go_on(locked: _Locked) -> None:
-    """After a run of a sequence that no worker holds was decided: its next is ready, or it has ended."""
+def _go_on(locked: _Locked, *, wakes: bool) -> None:
+    """After a run of a sequence that no worker holds was decided: its next is ready, or it has ended.
+
+    ``wakes``: what the sequence waits for is over; else it goes on waiting, for its turn in a lane, say.
+    """
     sequence = locked.sequence
     if sequence.state == Sequence.State.RUNNING:
         return
@@ -234,7 +237,7 @@ def _go_on(locked: _Locked) -> None:
         sequence.finished_at, sequence.wake_at = clock.now(), None
         sequence.save(update_fields=["state", "finished_at", "wake_at"])
         lanes.leave([(sequence.pk, sequence.lanes)])
-    elif not getattr(locked.run, "was_pending", False):
+    elif wakes:
         wake([sequence])
     transaction.on_commit(bell.ring, robust=True)
 
