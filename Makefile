@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 PYTHON_BIN := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help run test lint chaos chaos-short e2e screenshots bench bench-full lock clean base dev
+.PHONY: help run test lint chaos chaos-short mutants e2e screenshots bench bench-full lock clean base dev
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,10 @@ chaos: dev ## Planted bugs, then 100,000 calls under thousands of faults for eac
 	@CHAOS_PLANTED=1 $(PYTHON_BIN) -m pytest -q tests/chaos/test_planted.py
 	@for seed in $(or $(SEED),1 2); do $(PYTHON_BIN) -m tests.chaos --seed $$seed --workers 4 --calls 100000 --kills 1500 \
 		--pauses 500 --pg-crashes 40 --flushes 100 --json chaos-$$seed.json $(CHAOS) || exit 1; done
+
+mutants: dev ## Change runner and journal in hundreds of small ways; lists what no test noticed (an hour; MUTANTS="--number 50")
+	@deploy/bootstrap.sh mutants
+	@exec $(PYTHON_BIN) -m tests.chaos.mutants $(MUTANTS)
 
 e2e: dev ## Only the browser tests
 	@exec $(PYTHON_BIN) -m pytest -m e2e tests/e2e

@@ -16,7 +16,7 @@ from alerts.models import Alert, AlertEntry
 from opensoar import clock, timeline
 from opensoar.accounts.services import audit
 from opensoar.actors import Actor
-from opensoar.errors import Conflict
+from opensoar.errors import Conflict, NotAllowed
 from playbooks_engine import bell, lanes, rows
 from playbooks_engine.journal import check_fence
 from playbooks_engine.models import Approval, Sequence
@@ -35,7 +35,7 @@ def ask(live: LiveRun, call: rows.NewCall, arguments: dict[str, Any], until: dat
     """
     with transaction.atomic():
         alert = _locked_alert(live.alert_uuid)
-        check_fence(live.claim)
+        check_fence(live.claim, live.run_id)
         psycopg.Cursor(connection.connection).execute(*call.insert)
         Approval.objects.bulk_create(
             [
@@ -68,7 +68,7 @@ def settle(live: LiveRun, call_id: UUID) -> str | None:
         LostClaim: the run is not ours any more.
     """
     with transaction.atomic():
-        check_fence(live.claim)
+        check_fence(live.claim, live.run_id)
         approval = Approval.objects.select_for_update().annotate(db_now=Now()).get(pk=call_id)
         if approval.state == Approval.State.PENDING:
             if approval.expires_at > approval.db_now:
@@ -102,6 +102,7 @@ def decide_approval(*, actor: Actor, approval: Approval, approve: bool, comment:
 
     Raises:
         Conflict: it was decided, has expired, or its run has ended.
+        NotAllowed: the actor started the run and wants to approve what it asks.
     """
     with transaction.atomic():
         found = Sequence.objects.get(runs=approval.run_id)
@@ -118,6 +119,9 @@ def decide_approval(*, actor: Actor, approval: Approval, approve: bool, comment:
             raise Conflict(_("Its time is over."))
         if locked.state != Approval.State.PENDING:
             raise Conflict(_("This was decided already: %(state)s.") % {"state": locked.get_state_display()})
+        asked_by = (locked.run.requested_kind, locked.run.requested_by)
+        if approve and actor.id is not None and asked_by == (actor.kind, actor.id):
+            raise NotAllowed(_("You started this run yourself: somebody else must approve what it asks."))
         locked.state = Approval.State.APPROVED if approve else Approval.State.DENIED
         locked.decided_kind, locked.decided_by, locked.decided_name = actor.kind, actor.id, actor.name
         locked.decided_at, locked.comment = clock.now(), comment.strip()

@@ -79,6 +79,9 @@ class Beat:
             except CONNECTION_ERRORS as error:
                 logger.warning("beat could not be written: %s", error)
                 connection.close()
+            except Exception:  # without this thread the worker would do nothing for ever
+                logger.exception("beat could not be written")
+                connection.close()
         connection.close()
 
     def _write(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import inspect
+import re
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,34 @@ from playbooks_engine.context import ActionError
 
 OPTIONS = orjson.OPT_NON_STR_KEYS
 LARGE = 32 * 1024  # bytes; longer results go to a table of their own
+MAX_RESULT = 10_000_000  # bytes
+MAX_MESSAGE, MAX_TRACEBACK = 10_000, 100_000  # characters
+
+
+def storable(text: str) -> str:
+    """``text`` as PostgreSQL can hold it: without NUL and lone surrogates."""
+    return text.encode(errors="replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def storable_texts(arguments: dict[str, Any]) -> dict[str, Any]:
+    """A helper's arguments, whose texts go into columns."""
+    return {name: storable(value) if isinstance(value, str) else value for name, value in arguments.items()}
+
+
+def said(error: BaseException) -> str:
+    """What an exception says of itself, as far as it can be kept; its class may be anybody's."""
+    try:
+        text = str(error)
+    except Exception:
+        text = "(its message cannot be shown)"
+    return storable(
+        text if len(text) <= MAX_MESSAGE else f"{text[:MAX_MESSAGE]} … ({len(text):,} characters)"
+    )
+
+
+def storable_json(text: str) -> str:
+    """JSON text whose strings PostgreSQL can hold as ``jsonb``."""
+    return re.sub(r"(?<!\\)((?:\\\\)*)\\u0000", r"\1\\ufffd", text)
 
 
 def _plain(value: Any) -> Any:
@@ -29,6 +58,10 @@ def _plain(value: Any) -> Any:
     raise TypeError(type(value).__name__)
 
 
+class ResultTooLarge(TypeError):
+    """It ran; what it returned is more than a journal is for."""
+
+
 def encode_result(owner: str, value: Any) -> str:
     """JSON text of what an action or playbook returned.
 
@@ -36,7 +69,15 @@ def encode_result(owner: str, value: Any) -> str:
         TypeError: it is not JSON; names ``owner`` and the type that is in the way.
     """
     try:
-        return orjson.dumps(value, default=_plain, option=OPTIONS).decode()
+        text = orjson.dumps(value, default=_plain, option=OPTIONS).decode()
+        if len(text) > MAX_RESULT:
+            raise ResultTooLarge(
+                f"{owner} returned {len(text):,} bytes; at most {MAX_RESULT:,} are recorded. Keep what is large elsewhere "
+                f"and return where it is."
+            )
+        return text
+    except ResultTooLarge:
+        raise
     except TypeError as error:
         kind = str(error).removeprefix("Type is not JSON serializable: ")
         raise TypeError(
@@ -91,12 +132,13 @@ class Failure:
     @classmethod
     def of(cls, error: BaseException) -> Failure:
         """What can be said of ``error`` in JSON."""
-        kind = type(error)
+        kind, message = type(error), said(error)
         try:
-            args = orjson.loads(orjson.dumps(list(error.args)))
+            encoded = orjson.dumps(list(error.args))
+            args = orjson.loads(encoded) if len(encoded) <= MAX_MESSAGE else [message]
         except TypeError:
-            args = [str(error)]
-        return cls(f"{kind.__module__}:{kind.__qualname__}", args, str(error))
+            args = [message]
+        return cls(f"{kind.__module__}:{kind.__qualname__}", args, message)
 
     @classmethod
     def from_text(cls, text: str) -> Failure:
@@ -120,7 +162,7 @@ class Failure:
                 rebuilt = found(*self.args)
             except Exception:  # the class wants other arguments than it keeps: stand in below
                 rebuilt = None
-            if rebuilt is not None and str(rebuilt) == self.message:
+            if rebuilt is not None and said(rebuilt) == self.message:
                 return rebuilt
         name = self.class_path.rpartition(":")[2].rpartition(".")[2]
         return type(name, (ActionError,), {})(self.message)
@@ -156,7 +198,8 @@ def format_traceback(error: BaseException) -> str:
             lines.append("Traceback (most recent call last):\n")
             lines.extend(frames.format())
         lines.extend(traceback.format_exception_only(link))
-    return "".join(lines)
+    text = "".join(lines)
+    return text if len(text) <= MAX_TRACEBACK else f"{text[:MAX_TRACEBACK]}\n… cut here"
 
 
 def _author_frames(tb: TracebackType | None) -> traceback.StackSummary:

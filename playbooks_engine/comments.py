@@ -18,6 +18,7 @@ from playbooks_engine import rows
 from playbooks_engine.codec import encode_result
 from playbooks_engine.helpers import comment_result
 from playbooks_engine.journal import Claim, LostClaim, execute, held_claims
+from playbooks_engine.models import PlaybookRun
 
 HELPER = "add_current_alert_comment"
 
@@ -41,11 +42,16 @@ def store_comments(comments: Sequence[NewComment]) -> list[str | Exception]:
         locked = Alert.objects.filter(pk__in=wanted, archived_at__isnull=True).order_by("pk")
         alerts = {alert.pk: alert for alert in locked.select_for_update(no_key=True)}
         held = held_claims([comment.claim for comment in comments])
+        live = set(
+            PlaybookRun.objects.filter(pk__in={comment.run_id for comment in comments}, state="running")
+            .order_by()
+            .values_list("pk", flat=True)
+        )
         answers: dict[int, str | Exception] = {}
         said = []
         for number, comment in enumerate(comments):
             alert = alerts.get(comment.alert_id)
-            if comment.claim not in held:
+            if comment.claim not in held or comment.run_id not in live:
                 answers[number] = LostClaim(str(comment.claim.sequence_id))
             elif alert is None or not comment.actor.sees_partner(alert.partner_id):
                 answers[number] = ValueError("Alert not found")
@@ -63,10 +69,11 @@ def store_comments(comments: Sequence[NewComment]) -> list[str | Exception]:
             if len(comments) > 1:
                 raise
             return [ValueError(error.detail)]
-        statements = []
+        lines = []
         for (number, _alert, comment), entry in zip(said, entries, strict=True):
             output = encode_result(HELPER, comment_result(entry, comment.arguments["text"]))
             answers[number] = output
-            statements += rows.done(comment.claim, comment.run_id, comment.call, output)
-        execute(psycopg.Cursor(connection.connection), statements)
+            done = rows.done(comment.claim, comment.run_id, comment.call, output)
+            lines += [(comment.call.id, line) for line in done]
+        execute(psycopg.Cursor(connection.connection), lines)
     return [answers[number] for number in range(len(comments))]

@@ -67,6 +67,9 @@ class RunContext(Protocol):
     def log(self, level: str, text: str) -> None:
         """Keep a line for the run's page."""
 
+    def hidden(self, text: str) -> str:
+        """``text`` without the secrets that the run has read."""
+
     def secret(self, name: str) -> str:
         """The secret of that name; raises LookupError."""
 

@@ -6,6 +6,8 @@ import asyncio
 import functools
 import logging
 import uuid
+from collections.abc import Callable
+from contextvars import copy_context
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +16,13 @@ import orjson
 from opensoar.timeline import Draft
 from playbooks_engine import rows
 from playbooks_engine.alert import Alert
-from playbooks_engine.codec import encode_result, format_traceback
+from playbooks_engine.codec import encode_result, format_traceback, said, storable, storable_json
+from playbooks_engine.context import current_run
 from playbooks_engine.failpoints import reached
 from playbooks_engine.incident import Incident, Observable
 from playbooks_engine.journal import CONNECTION_ERRORS, Claim, LostClaim, Write
 from playbooks_engine.preparation import SLOT_SECONDS, Job, cancelled_text
-from playbooks_engine.run_parts import Detached, Question
+from playbooks_engine.run_parts import Detached, Question, calls_behind
 from playbooks_engine.runner import LiveRun
 from playbooks_engine.timeline_kinds import PlaybookFinished
 
@@ -52,7 +55,7 @@ class Execution:
             await engine.give_back(self.claim)
         except Exception:
             logger.exception("sequence %s let go", self.claim.sequence_id)
-            await engine.give_back(self.claim)
+            await engine.give_back(self.claim, failed=True)
 
     async def _job(self, job: Job) -> bool:
         """Execute one run to its end; False when the sequence must not go on here (parked, held, let go, lost)."""
@@ -95,7 +98,7 @@ class Execution:
         kind = SUBJECTS.get(job.subject_kind)
         subject = kind(job.subject) if kind and job.subject else job.subject
         try:
-            if spec.when is not None and not job.resumed and not spec.when(subject):
+            if spec.when is not None and not job.resumed and not _decides(live, spec.when, subject):
                 await self._end(job, "skipped", error="The playbook's when= condition is not met.")
                 return True
             named = {job.subject_kind: subject, "input": job.input}
@@ -110,13 +113,14 @@ class Execution:
         except BaseException as error:
             if self.engine.is_draining and live.lost:
                 return False
-            text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            message = said(error)
+            text = f"{type(error).__name__}: {message}" if message else type(error).__name__
             await self._end(
                 job, "failed", error=live.mask.text(text), traceback=live.mask.text(format_traceback(error)),
-                behind=live.calls_behind(error), left=live.has_open_calls,
+                behind=calls_behind(live.failures, error), left=bool(live.open_calls),
             )  # fmt: skip
             return True
-        await self._end(job, "success", result=result, left=live.has_open_calls)
+        await self._end(job, "success", result=result, left=bool(live.open_calls))
         return True
 
     async def _let_go(self, job: Job, live: LiveRun) -> bool:
@@ -131,8 +135,8 @@ class Execution:
             until = live.parked_until if job.deadline is None else min(live.parked_until, job.deadline)
             await self._park(job, until, live.parked_for, keep=job.spec.lane_hold)
             return False
-        if live.ended_as == "disconnected":
-            await self.engine.give_back(self.claim)
+        if live.ended_as in ("disconnected", "broken"):
+            await self.engine.give_back(self.claim, failed=live.ended_as == "broken")
             return False
         if live.ended_as == "cancelled":
             await self._end(job, "cancelled", error=cancelled_text(live.cancelled_by), left=True)
@@ -151,7 +155,7 @@ class Execution:
         """The run's final state; with it, in one transaction, the sequence's end when nothing is left to run."""
         now = rows.utcnow()
         statements: list[rows.Statement] = [
-            (rows.FINISH_RUN, (state, result, _storable(error), _storable(traceback), now, job.run_id))
+            (rows.FINISH_RUN, (state, result, storable(error), storable(traceback), now, job.run_id))
         ]
         statements += [(rows.ENDED_RUN, (job.run_id, key)) for key in behind or ()]
         if left:
@@ -180,12 +184,12 @@ class Execution:
         """The run waits for a person, the sequence is held, nothing of it stays in this process."""
         asked = orjson.dumps(
             {
-                "reason": question.reason, "text": question.text, "choices": question.choices,
+                "reason": question.reason, "text": storable(question.text), "choices": question.choices,
                 "call_id": question.call_id, "detail": question.detail,
             }
         ).decode()  # fmt: skip
         statements: list[rows.Statement] = [
-            (rows.HOLD_RUN, (asked, job.run_id)),
+            (rows.HOLD_RUN, (storable_json(asked), job.run_id)),
             (rows.HOLD_SEQUENCE, (job.claim.sequence_id,)),
         ]
         if question.call_id and question.reason == "unknown_outcome":
@@ -199,7 +203,7 @@ class Execution:
     ) -> None:  # fmt: skip
         kind = PlaybookFinished(
             playbook=job.name, run_id=str(job.run_id), state=state, position=job.position, total=job.total,
-            error=_storable(error)[:500] or None,
+            error=storable(error)[:500] or None,
         )  # fmt: skip
         entry = (job.alert_id, Draft(kind=kind, actor=job.actor)) if job.alert_id else None
         reached("finish.before", job.name)
@@ -210,6 +214,11 @@ class Execution:
         await asyncio.wrap_future(self.engine.submit(write))
 
 
-def _storable(text: str) -> str:
-    """PostgreSQL text cannot hold NUL."""
-    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+def _decides(live: LiveRun, when: Callable[[Any], object], subject: Any) -> bool:
+    """What ``when=`` says, under the run's name: should it block the loop, the watchdog knows whose it is."""
+
+    def ask() -> bool:
+        current_run.set(live)
+        return bool(when(subject))
+
+    return copy_context().run(ask)

@@ -40,7 +40,7 @@ def id_of_alert(about: Subject) -> UUID:
 
 
 def alert_of(about: Subject) -> Alert:
-    """The run's alert; whether the run may still see it is the services' to say."""
+    """The run's alert; whether the run may still change it is the services' to say."""
     return Alert.objects.select_related("partner", "assigned_to").get(pk=id_of_alert(about))
 
 

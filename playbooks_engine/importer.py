@@ -19,6 +19,7 @@ from types import CodeType, ModuleType
 from typing import Any
 from weakref import WeakValueDictionary
 
+from playbooks_engine.codec import storable
 from playbooks_engine.registry import Registry, collecting
 from playbooks_engine.sources import Sources, module_name
 
@@ -204,7 +205,7 @@ def _describe(tree: Tree, error: BaseException) -> LoadError:
     lines = [line for path, line in frames if path == tree.entry]
     if frames and frames[-1][0] != tree.entry:
         reason = f"{reason} (in {frames[-1][0]}, line {frames[-1][1]})"
-    return LoadError(reason, lines[-1] if lines else None, _details(tree, error, own))
+    return LoadError(storable(reason), lines[-1] if lines else None, storable(_details(tree, error, own)))
 
 
 def _details(tree: Tree, error: BaseException, own: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -37,6 +38,9 @@ def main() -> None:
         if not engine.is_idle:
             idle_since = time.monotonic()
     engine.stop(timeout=15)
+    if engine.has_busy_threads:  # Python would wait for them, and that of a blocking action may never end
+        logging.shutdown()
+        os._exit(0)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +28,8 @@ from opensoar.timeline import Draft, record_many
 from playbooks_engine import lanes
 
 logger = logging.getLogger(__name__)
+
+type Statement = tuple[str, tuple[Any, ...]]
 
 BATCH = 200  # writes in one commit at the most
 # InternalError: how PostgreSQL's ending a transaction that took too long reaches us (bound_transactions).
@@ -70,22 +72,24 @@ class Write:
     gives up its turn in the lanes ``leaves``."""
 
     claim: Claim
-    statements: list[tuple[str, tuple[Any, ...]]]
+    statements: list[Statement]
     entry: tuple[UUID, Draft] | None = None
     leaves: tuple[str, ...] = ()
     done: Future[None] = field(default_factory=Future)
 
 
-def check_fence(claim: Claim) -> None:
+def check_fence(claim: Claim, run_id: UUID) -> None:
     """Inside a transaction: hold the claim until commit.
 
     Raises:
-        LostClaim: it is not ours any more.
+        LostClaim: it is not ours any more, or the run has ended.
     """
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT 1 FROM playbooks_engine_sequence WHERE id = %s AND fence = %s AND claimed_by = %s FOR SHARE",
-            (claim.sequence_id, claim.fence, claim.worker_id),
+            "SELECT 1 FROM playbooks_engine_sequence s JOIN playbooks_engine_playbookrun r ON r.sequence_id = s.id "
+            "WHERE s.id = %s AND s.fence = %s AND s.claimed_by = %s AND r.id = %s AND r.state = 'running' "
+            "FOR SHARE OF s",
+            (claim.sequence_id, claim.fence, claim.worker_id, run_id),
         )
         if cursor.fetchone() is None:
             raise LostClaim(str(claim.sequence_id))
@@ -173,7 +177,8 @@ def store_batch(batch: list[Write]) -> list[Write]:
         lanes.lock(lane for write in batch for lane in write.leaves)
         held = held_claims([write.claim for write in batch])
         kept = [write for write in batch if write.claim in held]
-        execute(psycopg.Cursor(connection.connection), [line for write in kept for line in write.statements])
+        lines = [(write.claim.sequence_id, line) for write in kept for line in write.statements]
+        execute(psycopg.Cursor(connection.connection), lines)
         record_many(
             AlertEntry,
             [
@@ -198,12 +203,20 @@ def _lock_alerts(ids: list[UUID]) -> dict[UUID, Alert]:
     return {alert.pk: alert for alert in rows}
 
 
-def execute(cursor: psycopg.Cursor[Any], statements: list[tuple[str, tuple[Any, ...]]]) -> None:
-    """Like ones together, in the order in which the first of each comes."""
-    grouped: dict[str, list[tuple[Any, ...]]] = {}
-    for sql, params in statements:
-        grouped.setdefault(sql, []).append(params)
-    for sql, many in grouped.items():
+def execute(cursor: psycopg.Cursor[Any], lines: Iterable[tuple[UUID, Statement]]) -> None:
+    """Like statements together, as far as each owner's (a sequence's, say) keep their order among themselves."""
+    groups: list[tuple[str, list[tuple[Any, ...]]]] = []
+    found: dict[str, list[int]] = {}  # where in groups a statement is
+    reached: dict[UUID, int] = {}  # where in groups an owner's last one is
+    for owner, (sql, params) in lines:
+        places = found.setdefault(sql, [])
+        place = next((n for n in places if n >= reached.get(owner, 0)), len(groups))
+        if place == len(groups):
+            groups.append((sql, []))
+            places.append(place)
+        groups[place][1].append(params)
+        reached[owner] = place
+    for sql, many in groups:
         cursor.executemany(sql, many)
 
 

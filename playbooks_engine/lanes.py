@@ -40,6 +40,12 @@ AND NOT EXISTS (
     WHERE mine.sequence_id = s.id)
 LIMIT 1000"""
 
+# A lane in which others go before a sequence.
+BEHIND = """
+SELECT mine.lane FROM playbooks_engine_laneticket mine
+JOIN playbooks_engine_laneticket before ON before.lane = mine.lane AND before.id < mine.id
+WHERE mine.sequence_id = %s ORDER BY mine.lane LIMIT 1"""
+
 
 def lanes_of(partner_id: UUID, fields: Iterable[str], subject: Mapping[str, Any]) -> list[str]:
     """The lanes that ``fields`` of ``subject`` name, sorted; a field without a value names none."""
@@ -102,6 +108,14 @@ def give_turn(lanes: Iterable[str]) -> int:
     with connection.cursor() as cursor:
         cursor.execute(TURN, (sorted(lanes),))
         return cursor.rowcount
+
+
+def behind(sequence_id: UUID) -> str:
+    """A lane in which the sequence has no turn yet; empty where it has its turn in all. The lanes must be locked."""
+    with connection.cursor() as cursor:
+        cursor.execute(BEHIND, (sequence_id,))
+        found = cursor.fetchone()
+    return str(found[0]) if found else ""
 
 
 def stranded() -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from typing import TYPE_CHECKING
 
 from dramatiq import Broker, Middleware, Worker
@@ -46,3 +48,9 @@ class EngineMiddleware(Middleware):
         """Rule 13 of docs/engine.md: exit within 30 s, others go on within 2 s."""
         if _engine is not None:
             _engine.stop(timeout=25)
+
+    def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
+        """Python waits for every thread before it ends, and that of a blocking action may never end."""
+        if _engine is not None and _engine.has_busy_threads:
+            logging.shutdown()
+            os._exit(0)

@@ -12,6 +12,7 @@ from typing import Any
 from opensoar.conditions import SUBJECTS, Condition, nearest, parse
 
 SCHEDULE = "schedule"
+MAX_WAIT = timedelta(days=3660)  # what is longer is a mistake
 #: Triggers that are no source's name -> what they are about; "input" is nothing but what the run was given.
 TRIGGERS: Mapping[str, str] = {
     "incident": "incident",
@@ -146,6 +147,8 @@ def duration(label: str, value: object) -> float | None:
         return None
     number = value.total_seconds() if isinstance(value, timedelta) else value
     seconds(label, number, above_zero=True)
+    if number > MAX_WAIT.total_seconds():  # type: ignore[operator]
+        raise ValueError(f"{label} is at most {MAX_WAIT.days} days, not {value!r}")
     return float(number)  # type: ignore[arg-type]
 
 

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -85,18 +84,56 @@ class Job:
     no_slot: bool = False  # as many of its playbook run as may: look again in a moment
 
 
+class NotLoaded(Exception):
+    """A version that this process has not executed yet."""
+
+    def __init__(self, version_id: uuid.UUID) -> None:
+        super().__init__(str(version_id))
+        self.version_id = version_id
+
+
+#: What versions declare, and whether their sources mention secrets; versions never change.
+_loaded: dict[uuid.UUID, tuple[Registry, bool]] = {}
+MAX_LOADED = 256
+
+
+def _load(version_id: uuid.UUID, failed: dict[uuid.UUID, loader.LoadError]) -> None:
+    version = PlaybookVersion.objects.get(pk=version_id)
+    mentions = any("secret" in text for text in version.sources.values())
+    try:
+        registry = loader.load_version(version.sources, version.entry)
+    except loader.LoadError as error:
+        failed[version_id] = error
+        return
+    while len(_loaded) >= MAX_LOADED:
+        del _loaded[next(iter(_loaded))]
+    _loaded[version_id] = (registry, mentions)
+
+
 def next_jobs(claims: Iterable[Claim], versions: Mapping[str, uuid.UUID]) -> dict[Claim, Job | None]:
     """Start or resume the next run of each sequence; ``None`` when all of its runs are final (it is then done).
 
     ``versions`` maps playbook names to the version that this worker has loaded. A claim that is not ours any more is
     left out. A fixed number of queries for whatever starts; what resumes reads its own journal.
     """
+    claims = list(claims)
+    failed: dict[uuid.UUID, loader.LoadError] = {}
+    while True:
+        try:
+            return _next_jobs(claims, versions, failed)
+        except NotLoaded as error:  # executed here, where nothing is locked: it is its author's code
+            _load(error.version_id, failed)
+
+
+def _next_jobs(
+    claims: list[Claim], versions: Mapping[str, uuid.UUID], failed: Mapping[uuid.UUID, loader.LoadError]
+) -> dict[Claim, Job | None]:
     with transaction.atomic():
         asked = [claim.sequence_id for claim in claims]
         sequences = {sequence.pk: sequence for sequence in Sequence.objects.raw(SEQUENCES, [asked])}
         alerts = _locked_alerts(sequences.values())
         lanes.lock(lane for sequence in sequences.values() for lane in sequence.lanes)
-        held = held_claims(list(claims))
+        held = held_claims(claims)
         by_sequence: dict[uuid.UUID, list[PlaybookRun]] = {}
         for run in (
             PlaybookRun.objects.filter(sequence_id__in=[claim.sequence_id for claim in held])
@@ -105,13 +142,18 @@ def next_jobs(claims: Iterable[Claim], versions: Mapping[str, uuid.UUID]) -> dic
             .order_by("sequence_id", "position")
         ):
             by_sequence.setdefault(run.sequence_id, []).append(run)
-        batch = _Batch(versions, alerts)
+        batch = _Batch(versions, alerts, failed)
         jobs = {
             claim: batch.next_of(claim, sequences[claim.sequence_id], by_sequence[claim.sequence_id])
-            for claim in held
+            for claim in sorted(held, key=lambda claim: _next_playbook(by_sequence[claim.sequence_id]))
         }
         batch.store()
         return jobs
+
+
+def _next_playbook(runs: Iterable[PlaybookRun]) -> str:
+    """By which claims are taken in one order everywhere: slots are locked by playbook."""
+    return next((str(run.playbook_id) for run in runs if not run.is_final), "")
 
 
 def _locked_alerts(sequences: Iterable[Sequence]) -> dict[uuid.UUID, Alert]:
@@ -127,13 +169,18 @@ def _locked_alerts(sequences: Iterable[Sequence]) -> dict[uuid.UUID, Alert]:
 class _Batch:
     """Runs that start or resume together: their rows are written at the end, in few statements."""
 
-    def __init__(self, versions: Mapping[str, uuid.UUID], alerts: Mapping[uuid.UUID, Alert]) -> None:
+    def __init__(
+        self, versions: Mapping[str, uuid.UUID], alerts: Mapping[uuid.UUID, Alert],
+        failed: Mapping[uuid.UUID, loader.LoadError],
+    ) -> None:  # fmt: skip
         self._versions = versions
         self._alerts = alerts
+        self._failed = failed  # versions that cannot be loaded
         self._started: list[PlaybookRun] = []
         self._resumed: list[uuid.UUID] = []
         self._slots: Counter[uuid.UUID] = Counter()  # taken in this batch, by playbook; not in the table yet
         self._entries: list[tuple[Alert, timeline.Draft]] = []
+        self._replayed: dict[uuid.UUID, Job] = {}  # by run: what they did so far is read for all at once
 
     def next_of(self, claim: Claim, sequence: Sequence, runs: list[PlaybookRun]) -> Job | None:
         """What the sequence does next."""
@@ -152,6 +199,14 @@ class _Batch:
         )  # fmt: skip
         if run.cancel_requested_at is not None:
             job.refusal, job.refusal_state = cancelled_text(run.cancelled_by), PlaybookRun.State.CANCELLED
+        elif run.deaths >= DEATHS:
+            job.question = Question(
+                reason="worker_died",
+                text=f"Tried {run.deaths} times: its worker ended while this run was under way, or it could not be "
+                "started or carried on (the worker's log says why). It may use too much memory, block or crash the "
+                "interpreter, so it is not tried again without you.",
+                choices=("again", "cancel"),
+            )
         elif run.state == PlaybookRun.State.PENDING:
             self._start(job, run, sequence)
         else:
@@ -169,7 +224,7 @@ class _Batch:
                 job.refusal_state = "skipped"
                 return
             run.source_id = self._versions[name]
-        if not _load_source(job, run, sequence) or not self._take_slot(job, run):
+        if not self._load_source(job, run, sequence) or not self._take_slot(job, run):
             return
         alert = self._alerts.get(sequence.alert_id) if sequence.alert_id else None
         if run.subject is None:  # a retry brings its own
@@ -183,27 +238,51 @@ class _Batch:
             )
             self._entries.append((alert, timeline.Draft(kind=kind, actor=job.actor)))
         if run.retry_of_id is not None:
-            job.journal = load_journal(run)
+            self._replayed[run.pk] = job
         _pass_on(job, run)
 
     def _resume(self, job: Job, run: PlaybookRun, sequence: Sequence) -> None:
         job.resumed = True
-        if run.deaths >= DEATHS:
-            job.question = Question(
-                reason="worker_died",
-                text=f"The worker ended {run.deaths} times while this run was under way. It may use too much memory, "
-                "block or crash the interpreter, so it is not tried again without you.",
-                choices=("again", "cancel"),
-            )
-            return
-        if not _load_source(job, run, sequence):
+        if not self._load_source(job, run, sequence):
             return
         if run.state == PlaybookRun.State.WAITING:
             if not self._take_slot(job, run):
                 return
             self._resumed.append(run.pk)
-        job.journal = load_journal(run)
+        self._replayed[run.pk] = job
         _pass_on(job, run)
+
+    def _load_source(self, job: Job, run: PlaybookRun, sequence: Sequence) -> bool:
+        """The very source the run started with."""
+        assert run.source_id is not None
+        try:
+            registry, job.mentions_secrets = self._registry(run.source_id)
+        except loader.LoadError as error:
+            job.refusal, job.refusal_state = str(error), "needs_attention"
+            return False
+        # A run that began under an old name (aliases=) finds it in its own source only by what was declared there.
+        declared = registry.playbooks.values()
+        job.spec = registry.get(run.playbook.name) or next(
+            (spec for spec in declared if spec.function_name == run.playbook.function_name), None
+        )
+        if job.spec is None:
+            job.refusal = f"The stored source does not declare {run.playbook.name!r}."
+            job.refusal_state = "needs_attention"
+            return False
+        kinds = {
+            "alert": sequence.alert_id,
+            "incident": sequence.incident_id,
+            "observable": sequence.observable_id,
+        }
+        job.subject_kind = next((kind for kind, found in kinds.items() if found), "input")
+        return True
+
+    def _registry(self, version_id: uuid.UUID) -> tuple[Registry, bool]:
+        if version_id in self._failed:
+            raise self._failed[version_id]
+        if version_id not in _loaded:
+            raise NotLoaded(version_id)
+        return _loaded[version_id]
 
     def _take_slot(self, job: Job, run: PlaybookRun) -> bool:
         """Whether one more run of its playbook may be under way (``max_concurrent=``)."""
@@ -228,6 +307,8 @@ class _Batch:
         if self._resumed:
             PlaybookRun.objects.filter(pk__in=self._resumed).update(state=PlaybookRun.State.RUNNING)
         timeline.record_many(AlertEntry, self._entries)
+        for run_id, journal in load_journals(self._replayed).items():
+            self._replayed[run_id].journal = journal
 
 
 def _finish(sequence: Sequence, runs: list[PlaybookRun]) -> None:
@@ -254,40 +335,6 @@ def _pass_on(job: Job, run: PlaybookRun) -> None:
         job.secrets = secrets_for(job.partner_id)
 
 
-def _load_source(job: Job, run: PlaybookRun, sequence: Sequence) -> bool:
-    """The very source the run started with."""
-    assert run.source_id is not None
-    try:
-        registry, job.mentions_secrets = _registry(run.source_id)
-    except loader.LoadError as error:
-        job.refusal, job.refusal_state = str(error), "needs_attention"
-        return False
-    # A run that began under an old name (aliases=) finds it in its own source only by what was declared there.
-    declared = registry.playbooks.values()
-    job.spec = registry.get(run.playbook.name) or next(
-        (spec for spec in declared if spec.function_name == run.playbook.function_name), None
-    )
-    if job.spec is None:
-        job.refusal = f"The stored source does not declare {run.playbook.name!r}."
-        job.refusal_state = "needs_attention"
-        return False
-    kinds = {
-        "alert": sequence.alert_id,
-        "incident": sequence.incident_id,
-        "observable": sequence.observable_id,
-    }
-    job.subject_kind = next((kind for kind, found in kinds.items() if found), "input")
-    return True
-
-
-@lru_cache(maxsize=256)
-def _registry(version_id: uuid.UUID) -> tuple[Registry, bool]:
-    """What a version declares, and whether its source mentions secrets; versions never change."""
-    version = PlaybookVersion.objects.get(pk=version_id)
-    mentions = any("secret" in text for text in version.sources.values())
-    return loader.load_version(version.sources, version.entry), mentions
-
-
 def _snapshot(sequence: Sequence, alert: Alert | None) -> dict[str, Any] | None:
     if alert is not None:
         return alert_snapshot(alert)
@@ -296,26 +343,27 @@ def _snapshot(sequence: Sequence, alert: Alert | None) -> dict[str, Any] | None:
     return observable_snapshot(sequence.observable) if sequence.observable is not None else None
 
 
-def load_journal(run: PlaybookRun) -> dict[str, Call]:
-    """What the run did so far, by key."""
-    calls = list(ActionResult.objects.filter(run=run))
-    outputs = dict(
-        CallOutput.objects.filter(pk__in=[c.pk for c in calls if c.large]).values_list("pk", "data")
-    )
-    failed: dict[uuid.UUID, int] = {}
+def load_journals(run_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, dict[str, Call]]:
+    """What runs did so far, by run and key."""
+    journals: dict[uuid.UUID, dict[str, Call]] = {run_id: {} for run_id in run_ids}
+    if not journals:
+        return journals
+    calls = list(ActionResult.objects.filter(run__in=journals))
+    large = [call.pk for call in calls if call.large]
+    outputs = dict(CallOutput.objects.filter(pk__in=large).values_list("pk", "data")) if large else {}
+    failed: Counter[uuid.UUID] = Counter()
     last: dict[uuid.UUID, str] = {}
-    for attempt in ActionAttempt.objects.filter(call_id__in=[c.pk for c in calls]).order_by(
+    attempts = ActionAttempt.objects.filter(call_id__in=[call.pk for call in calls]).order_by(
         "number", F("id")
-    ):
-        last[attempt.call_id] = attempt.state
-        if attempt.state == "failed":
-            failed[attempt.call_id] = failed.get(attempt.call_id, 0) + 1
-    return {
-        call.key: Call(
+    )
+    for call_id, state in attempts.values_list("call_id", "state"):
+        last[call_id] = state
+        failed[call_id] += state == "failed"
+    for call in calls:
+        journals[call.run_id][call.key] = Call(
             id=call.pk, key=call.key, name=call.name, args_digest=bytes(call.args_digest), state=call.state,
             output=outputs.get(call.pk, call.output), error_value=call.error_value, attempts=call.attempts,
-            failed_attempts=failed.get(call.pk, 0), interrupted=last.get(call.pk, "started") != "failed",
+            failed_attempts=failed[call.pk], interrupted=last.get(call.pk, "started") != "failed",
             decision=call.decision, idempotency_key=call.idempotency_key, wake_at=call.wake_at,
-        )
-        for call in calls
-    }  # fmt: skip
+        )  # fmt: skip
+    return journals

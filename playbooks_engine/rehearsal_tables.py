@@ -72,6 +72,8 @@ class Tables:
 
     def _insert_call(self, call_id: Any, run_id: Any, key: Any, kind: Any, name: Any, digest: Any, encoded: Any,
                      idempotent: Any, idempotency_key: Any, wake_at: Any, now: Any) -> None:  # fmt: skip
+        if any(step.key == key for step in self.steps.values()):
+            return
         self.steps[call_id] = Step(
             id=call_id, key=key, kind=kind, name=name, arguments=encoded, args_digest=digest, idempotent=idempotent,
             idempotency_key=idempotency_key, wake_at=wake_at,
@@ -111,6 +113,12 @@ class Tables:
     def _attempts_verified(self, now: datetime, call_id: uuid.UUID) -> None:
         self._settle_attempts(call_id, "success", ("started", "unknown"))
 
+    def _attempts_given_up(self, now: datetime, call_id: uuid.UUID) -> None:
+        self._settle_attempts(call_id, "failed", ("started",))
+
+    def _approval_given_up(self, call_id: uuid.UUID) -> None:
+        """Nobody could answer it here any more."""
+
     def _settle_attempts(self, call_id: uuid.UUID, state: str, of: tuple[str, ...]) -> None:
         tries = self.steps[call_id].tries
         tries |= {attempt_id: state for attempt_id, was in tries.items() if was in of}
@@ -125,6 +133,8 @@ _STATEMENTS = {
     rows.FINISH_CALL: "_finish_call",
     rows.INSERT_OUTPUT: "_insert_output",
     rows.INSERT_LOG: "_insert_log",
+    rows.ATTEMPTS_GIVEN_UP: "_attempts_given_up",
+    rows.APPROVAL_GIVEN_UP: "_approval_given_up",
     rows.ATTEMPTS_UNKNOWN: "_attempts_unknown",
     rows.ATTEMPTS_VERIFIED: "_attempts_verified",
 }

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID, uuid5
 
 from opensoar import clock
 from opensoar.ids import uuid7
 from playbooks_engine.codec import LARGE, digest
 from playbooks_engine.journal import Claim
-
-type Statement = tuple[str, tuple[Any, ...]]
+from playbooks_engine.journal import Statement as Statement
 
 INSERT_CALL = """
 INSERT INTO playbooks_engine_actionresult
@@ -87,7 +85,11 @@ HOLD_SEQUENCE = "UPDATE playbooks_engine_sequence SET state = 'held', claimed_by
 MARK_UNKNOWN = "UPDATE playbooks_engine_actionresult SET state = 'unknown' WHERE id = %s"
 ATTEMPTS_UNKNOWN = """
 UPDATE playbooks_engine_actionattempt SET state = 'unknown' WHERE call_id = %s AND state = 'started'"""
-
+ATTEMPTS_GIVEN_UP = """
+UPDATE playbooks_engine_actionattempt SET state = 'failed', error = 'given up by the playbook', finished_at = %s
+WHERE call_id = %s AND state = 'started'"""
+APPROVAL_GIVEN_UP = """
+UPDATE playbooks_engine_approval SET state = 'cancelled' WHERE id = %s AND state = 'pending'"""
 ATTEMPTS_VERIFIED = """
 UPDATE playbooks_engine_actionattempt SET state = 'success', finished_at = %s
 WHERE call_id = %s AND state IN ('started', 'unknown')"""
@@ -99,6 +101,7 @@ class NewCall:
 
     id: UUID
     key: str
+    idempotency_key: UUID
     insert: Statement
 
     @classmethod
@@ -107,21 +110,11 @@ class NewCall:
         idempotent: bool | None = None, wake_at: datetime | None = None,
     ) -> NewCall:  # fmt: skip
         """The row of a call of ``run_id`` that was not made before."""
-        call_id = uuid7()
+        call_id, repeats = uuid7(), idempotency_key(run_id, key)
         row = (
-            call_id,
-            run_id,
-            key,
-            kind,
-            name,
-            digest(encoded),
-            encoded,
-            idempotent,
-            idempotency_key(run_id, key),
-            wake_at,
-            utcnow(),
-        )
-        return cls(call_id, key, (INSERT_CALL, row))
+            call_id, run_id, key, kind, name, digest(encoded), encoded, idempotent, repeats, wake_at, utcnow(),
+        )  # fmt: skip
+        return cls(call_id, key, repeats, (INSERT_CALL, row))
 
 
 def idempotency_key(run_id: UUID, key: str) -> UUID:

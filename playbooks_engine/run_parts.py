@@ -46,6 +46,17 @@ class Call:
         return self.state in ("success", "failed")
 
 
+def calls_behind(failures: list[tuple[BaseException, str]], error: BaseException) -> list[str]:
+    """Keys of the calls whose failure ``error`` is, or comes from; ``failures``: what was raised, by which call."""
+    chain: list[BaseException] = [error]
+    for link in chain:
+        more = [link.__cause__, link.__context__]
+        if isinstance(link, BaseExceptionGroup):
+            more += link.exceptions
+        chain += [found for found in more if found is not None and found not in chain]
+    return [key for raised, key in failures if any(raised is link for link in chain)]
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """Why a run needs a person, and which answers it takes."""
@@ -55,6 +66,18 @@ class Question:
     choices: tuple[str, ...]
     call_id: str | None = None
     detail: Mapping[str, Any] | None = None
+
+    @classmethod
+    def mismatch(cls, call: Call, name: str, arguments: Any) -> Question:
+        """On replay ``name`` is called where ``call`` was recorded."""
+        return cls(
+            reason="replay_mismatch",
+            text=f"On replay the playbook called {name!r} where it had called {call.name!r} before, or with other "
+            "arguments. Nothing was called. Clock, randomness and outside state belong in an @action.",
+            choices=("cancel",),
+            call_id=str(call.id),
+            detail={"recorded": call.name, "now": name, "arguments": arguments},
+        )
 
 
 class Services(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 import time
@@ -16,7 +17,18 @@ import orjson
 
 from opensoar.actors import Actor
 from playbooks_engine import rows, unknown
-from playbooks_engine.codec import Failure, bound_arguments, decode, digest, encode_arguments, encode_result
+from playbooks_engine.blocking import Blocking
+from playbooks_engine.codec import (
+    Failure,
+    bound_arguments,
+    decode,
+    digest,
+    encode_arguments,
+    encode_result,
+    said,
+    storable,
+    storable_texts,
+)  # fmt: skip
 from playbooks_engine.context import current_call_key, current_run
 from playbooks_engine.failpoints import reached
 from playbooks_engine.journal import CONNECTION_ERRORS, Claim, LostClaim, Write
@@ -62,7 +74,7 @@ class LiveRun:
         self.namespace = namespace
         self.mask = Mask()
         self.question: Question | None = None
-        self.ended_as = ""  # why it was let go: parked | cancelled | timed_out | disconnected
+        self.ended_as = ""  # why it was let go: parked | cancelled | timed_out | disconnected | broken
         self.parked_until = datetime.max.replace(tzinfo=UTC)
         self.parked_for = ""
         self.cancelled_by = ""
@@ -72,11 +84,10 @@ class LiveRun:
         self.moved_at = time.monotonic()
         self.pending = Pending()
         self.waits = Waits(self)
+        self._blocking = Blocking()
         self.open_calls: set[uuid.UUID] = set()  # begun, and without an outcome yet
-        self.failures: list[
-            tuple[BaseException, str]
-        ] = []  # what was raised into the playbook, by which call
-        self._secrets = secrets if secrets is not None else Secrets({})
+        self.failures: list[tuple[BaseException, str]] = []  # raised into the playbook, by which call
+        self._secrets = Secrets({}) if secrets is None else secrets
         self._main: asyncio.Task[Any] | None = None
         self._released: asyncio.Future[None] | None = None
 
@@ -96,26 +107,34 @@ class LiveRun:
             self.compare(call, spec.name, encoded)
             if call.is_over:
                 return await self.recorded(call)
-            if call.interrupted and not call.decision:
+        new = rows.NewCall.make(self.run_id, key, "action", spec.name, encoded, idempotent=spec.idempotent)
+        try:
+            if call is not None and call.interrupted and not call.decision:
                 known = await unknown.outcome_of(self, spec, args, kwargs, call, encoded)
                 if known is not NO_ANSWER:
                     return known
-            elif call.wake_at is not None:
+            elif call is not None and call.wake_at is not None:
                 await self.waits.until(key, call.id, call.wake_at)
-        return await self._perform(spec, args, kwargs, key, encoded, call)
+            return await self._perform(spec, args, kwargs, new, call)
+        except asyncio.CancelledError as error:
+            self.given_up(call.id if call else new.id, error, new)
+            raise
 
     async def call_helper(self, name: str, arguments: dict[str, Any]) -> Any:
         """Do one of the named helpers as a durable step: effect and journal line share one transaction."""
         key = self._next_key()
-        encoded = self.mask.json(encode_arguments(arguments))
+        encoded = self.mask.json(encode_arguments(storable_texts(arguments)))
         call = self.journal.get(key)
         if call is not None:
             self.compare(call, name, encoded)
             return await self.recorded(call)
         new = rows.NewCall.make(self.run_id, key, "helper", name, encoded, idempotent=True)
-        await self._permission()
         try:
+            await self._permission()
             output = await self.stored(self.services.help(self, name, decode(encoded), new))
+        except asyncio.CancelledError as error:
+            self.given_up(new.id, error, new)
+            raise
         except Exception as error:
             attempt_id, attempt = rows.attempt(self.claim, self.run_id, new.id, 1)
             failure, outcome = self._failure(new.id, attempt_id, error)
@@ -129,14 +148,14 @@ class LiveRun:
 
     async def call_approval(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Ask people as a durable step."""
-        return await self.waits.approval(self._next_key(), arguments)
+        return await self.waits.approval(self._next_key(), storable_texts(arguments))
 
     def log(self, level: str, text: str) -> None:
         """Keep a line for the run's page; one that is logged again on replay is the same line."""
         lineage = current_lineage.get()
         if self.detached or lineage is None:
             return
-        line = self.mask.text(text)[:MAX_LOG_LINE].replace("\0", "\N{REPLACEMENT CHARACTER}")
+        line = storable(self.mask.text(text)[:MAX_LOG_LINE])
         self.later([rows.log_line(self.run_id, lineage.next_line(), level, line)])
 
     def secret(self, name: str) -> str:
@@ -152,24 +171,18 @@ class LiveRun:
         spec: ActionSpec,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        key: str,
-        encoded: str,
+        new: rows.NewCall,
         call: Call | None,
     ) -> Any:
+        key, call_id = new.key, call.id if call else new.id
         number = call.attempts if call else 0
         retries_used = call.failed_attempts if call else 0
-        new = (
-            None
-            if call
-            else rows.NewCall.make(self.run_id, key, "action", spec.name, encoded, idempotent=spec.idempotent)
-        )
-        call_id = call.id if call else new.id  # type: ignore[union-attr]
         interrupted = call is not None and call.interrupted
         repeat = call is not None and interrupted and call.decision != "not_done"
         while True:
             number += 1
             attempt_id, attempt = rows.attempt(self.claim, self.run_id, call_id, number)
-            first = new.insert if new and number == 1 else (rows.CALL_AGAIN, (number, repeat, call_id))
+            first = new.insert if number == 1 and not call else (rows.CALL_AGAIN, (number, repeat, call_id))
             statements: list[rows.Statement] = [first, attempt]
             if interrupted:
                 statements.insert(0, (rows.ATTEMPTS_UNKNOWN, (call_id,)))
@@ -180,12 +193,7 @@ class LiveRun:
             reached("intent.after", spec.name)
             interrupted = repeat = False
             try:
-                value = await self._attempt(spec, args, kwargs, key, retries_used)
-            except asyncio.CancelledError as error:
-                # The author's own wait_for or TaskGroup gave up: that is the outcome, and it stays so.
-                if not self.detached:
-                    self._conclude(spec.name, call_id, self._failure(call_id, attempt_id, error)[1])
-                raise
+                value = await self._attempt(spec, args, kwargs, new if call is None else call, retries_used)
             except Exception as error:
                 if retries_used < spec.retries:
                     retries_used += 1
@@ -197,13 +205,18 @@ class LiveRun:
             return self.succeed(spec, call_id, attempt_id, key, value)
 
     async def _attempt(
-        self, spec: ActionSpec, args: tuple[Any, ...], kwargs: dict[str, Any], key: str, retry: int
+        self,
+        spec: ActionSpec,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        call: Call | rows.NewCall,
+        retry: int,
     ) -> Any:
         """The body, once, inside its own lineage and time limit."""
         outer = current_lineage.get()
         assert outer is not None
-        token = current_lineage.set(outer.inside(key, retry))
-        named = current_call_key.set(str(rows.idempotency_key(self.run_id, key)))
+        token = current_lineage.set(outer.inside(call.key, retry))
+        named = current_call_key.set(str(call.idempotency_key))
         self.in_flight += 1
         limit = asyncio.timeout(spec.timeout)
         reached("call.before", spec.name)
@@ -211,12 +224,18 @@ class LiveRun:
             async with limit:
                 if spec.is_async:
                     return await spec.func(*args, **kwargs)
-                body = functools.partial(copy_context().run, functools.partial(spec.func, *args, **kwargs))
-                return await self.services.in_action_thread(body)
+                body = functools.partial(spec.func, *args, **kwargs)
+                return await self._blocking.run(body, call.key, self.services.in_action_thread)
         except TimeoutError as error:
             if limit.expired():
                 raise TimeoutError(f"action {spec.name!r} took longer than its {spec.timeout:g} s") from error
             raise
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # Nobody cancelled the call: something in its body was, and the action fails of it.
+            raise RuntimeError(f"action {spec.name!r} awaited something that was cancelled") from error
         finally:
             reached("call.after", spec.name)
             self.in_flight -= 1
@@ -228,15 +247,20 @@ class LiveRun:
         self, spec: ActionSpec, key: str, call_id: uuid.UUID, attempt_id: uuid.UUID, retry: int,
         error: Exception,
     ) -> None:  # fmt: skip
-        """Record the failed attempt and wait; a long wait is a durable one."""
+        """Record the failed attempt and wait, for its thread too; a long wait is a durable one."""
         delay = spec.delay_before(retry + 1)
         wake_at = self.services.in_seconds(delay)
         self.later(
             [
-                (rows.FINISH_ATTEMPT, ("failed", self.hidden(str(error)), rows.utcnow(), attempt_id)),
+                (rows.FINISH_ATTEMPT, ("failed", self.hidden(said(error)), rows.utcnow(), attempt_id)),
                 (rows.CALL_WAITS, (wake_at, call_id)),
             ]
         )
+        self.in_flight += 1
+        try:
+            await self._blocking.ended(key)
+        finally:
+            self.in_flight -= 1
         await self.waits.until(key, call_id, wake_at)
 
     def succeed(
@@ -265,14 +289,14 @@ class LiveRun:
         failure = Failure.of(error)
         if self.mask:
             failure = Failure.from_text(self.mask.json(failure.to_text()))
-        text = self.hidden(str(error) or type(error).__name__)
+        text = self.hidden(failure.message or type(error).__name__)
         return failure, rows.outcome(
             call_id, attempt_id, output=None, error=text, error_value=failure.to_text()
         )
 
     def hidden(self, text: str) -> str:
-        """``text`` as it may be stored: no secrets, and no NUL, which PostgreSQL cannot hold."""
-        return self.mask.text(text).replace("\0", "\N{REPLACEMENT CHARACTER}")
+        """``text`` as it may be stored: without secrets, and as PostgreSQL can hold it."""
+        return storable(self.mask.text(text))
 
     # --- replay ------------------------------------------------------------------------------------------------
 
@@ -296,16 +320,15 @@ class LiveRun:
         """Stop the run where a replayed call is not the one that was recorded."""
         if call.name == name and call.args_digest == digest(encoded):
             return
-        self.stop_with(
-            Question(
-                reason="replay_mismatch",
-                text=f"On replay the playbook called {name!r} where it had called {call.name!r} before, or with other "
-                "arguments. Nothing was called. Clock, randomness and outside state belong in an @action.",
-                choices=("cancel",),
-                call_id=str(call.id),
-                detail={"recorded": call.name, "now": name, "arguments": orjson.loads(encoded)},
-            )
-        )
+        for (
+            secret
+        ) in self._secrets:  # what is shown is masked as in the first life, where a body may have read them
+            with contextlib.suppress(Exception):
+                self.secret(secret)
+        encoded = self.mask.json(encoded)
+        if call.name == name and call.args_digest == digest(encoded):
+            return
+        self.stop_with(Question.mismatch(call, name, orjson.loads(encoded)))
 
     # --- letting go --------------------------------------------------------------------------------------------
 
@@ -333,11 +356,6 @@ class LiveRun:
             return
         self.parked_until, self.parked_for = self.waits.first, self.waits.why()
         self.end_as("parked")
-
-    @property
-    def has_open_calls(self) -> bool:
-        """Whether its end leaves calls behind that nobody waited for."""
-        return bool(self.open_calls)
 
     def end_as(self, why: str) -> None:
         """Stop the run here and now: ``parked``, ``cancelled`` or ``timed_out``. What is under way has no result."""
@@ -403,16 +421,6 @@ class LiveRun:
 
     # --- small things ------------------------------------------------------------------------------------------
 
-    def calls_behind(self, error: BaseException) -> list[str]:
-        """Keys of the calls whose failure ``error`` is, or comes from."""
-        chain: list[BaseException] = [error]
-        for link in chain:
-            more = [link.__cause__, link.__context__]
-            if isinstance(link, BaseExceptionGroup):
-                more += link.exceptions
-            chain += [found for found in more if found is not None and found not in chain]
-        return [key for raised, key in self.failures if any(raised is link for link in chain)]
-
     def _next_key(self) -> str:
         if self.detached:
             raise Detached
@@ -457,11 +465,15 @@ class LiveRun:
             self.end_as("disconnected")
             raise Detached from None
 
-    def given_up(self, call_id: uuid.UUID, error: BaseException) -> None:
-        """The author's own wait_for or TaskGroup gave a wait up: that is its outcome, and it stays so."""
+    def given_up(self, call_id: uuid.UUID, error: BaseException, new: rows.NewCall) -> None:
+        """The author's own wait_for or TaskGroup gave a call up, wherever it was: that is its outcome, and it stays so.
+
+        ``new``: its line, in case that was not stored yet.
+        """
         if not self.detached:
             self.open_calls.discard(call_id)
-            self.later(self._failure(call_id, None, error)[1])
+            left = [(rows.ATTEMPTS_GIVEN_UP, (rows.utcnow(), call_id)), (rows.APPROVAL_GIVEN_UP, (call_id,))]
+            self.later([new.insert, *left, *self._failure(call_id, None, error)[1]])
 
     async def _shielded[T](self, inner: asyncio.Future[T]) -> T:
         """Await to the end even if the author cancels: what is being stored is stored, then the cancel goes on."""
@@ -470,7 +482,7 @@ class LiveRun:
             return await asyncio.shield(inner)
         except asyncio.CancelledError:
             if not inner.done():
-                await asyncio.wait({inner}, timeout=UNWIND_SECONDS)
+                await asyncio.wait({inner}, timeout=UNWIND_SECONDS if self.detached else None)
             raise
         finally:
             self.in_flight -= 1

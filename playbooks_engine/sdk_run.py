@@ -11,12 +11,11 @@ from datetime import timedelta
 from typing import Any
 
 from playbooks_engine import context
-from playbooks_engine.options import one_of
+from playbooks_engine.options import MAX_WAIT, one_of
 
 __all__ = ["Approval", "idempotency_key", "log", "request_approval", "secret", "sleep"]
 
 ON_TIMEOUT = ("deny", "approve")
-MAX_WAIT = timedelta(days=3660)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,7 @@ async def request_approval(
     Args:
         summary: what is to be approved and why; people decide on this text.
         of: what would be done, as JSON types, shown beside it.
-        policy: name of the policy that says who may answer.
+        policy: name of the policy that says who may answer; there are none yet, so leave it out.
         timeout: how long to wait; a timedelta, or seconds.
         on_timeout: ``"deny"`` or ``"approve"``: what nobody's answer means.
 
@@ -94,11 +93,15 @@ async def request_approval(
         raise TypeError(f"an approval's summary is a string, not {type(summary).__name__}")
     if not summary.strip():
         raise ValueError("an approval needs a summary: people decide on it")
+    if policy is not None:
+        raise ValueError(
+            "there are no approval policies yet: leave policy= out; who has the right approvals:decide answers"
+        )
     one_of("on_timeout", on_timeout, ON_TIMEOUT)
     arguments = {
         "summary": summary.strip(),
         "of": of,
-        "policy": policy or "",
+        "policy": "",
         "timeout": _seconds("timeout", timeout),
         "on_timeout": on_timeout,
     }
@@ -141,7 +144,19 @@ class _Handler(logging.Handler):
             run.log(record.levelname.lower(), self.format(record))
 
 
+def _masked(record: logging.LogRecord) -> bool:
+    """What a run logs has no secrets, in whatever log it ends up."""
+    run = context.current_run.get()
+    if run is not None:
+        record.msg, record.args = run.hidden(record.getMessage()), ()
+        if record.exc_info:
+            record.exc_text = run.hidden(logging.Formatter().formatException(record.exc_info))
+            record.exc_info = None
+    return True
+
+
 log = logging.getLogger("opensoar.playbook")
 """A standard logger: ``log.info("looked up %s", ip)``. Inside a run its lines are shown on the run's page."""
 log.setLevel(logging.DEBUG)
+log.addFilter(_masked)
 log.addHandler(_Handler())

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import DataError, connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from playbooks_engine import loader
+from playbooks_engine.codec import storable
 from playbooks_engine.models import Playbook, PlaybookFile, PlaybookVersion, Priority, RegistryGeneration
 from playbooks_engine.registry import PlaybookSpec
 from playbooks_engine.sources import module_name, walk
@@ -50,7 +52,7 @@ def signature(directories: Iterable[str]) -> str:
                     stat = path.stat()
                 except OSError:
                     continue
-                seen.update(f"{path}\0{stat.st_mtime_ns}\0{stat.st_size}\n".encode())
+                seen.update(os.fsencode(path) + f"\0{stat.st_mtime_ns}\0{stat.st_size}\n".encode())
     return seen.hexdigest()
 
 
@@ -78,23 +80,34 @@ def sync_playbooks(directories: Iterable[str]) -> Synced:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", (SYNC_LOCK,))
         generation = current_generation()
         versions: dict[str, uuid.UUID] = {}
-        for file in loaded.files:
-            _sync_file(file)
-            if file.error is None and file.playbooks:
-                version = _version(file)
-                for spec in file.playbooks:
-                    _sync_playbook(spec, version)
-                    versions[spec.name] = version.pk
+        for number, file in enumerate(loaded.files):
+            try:
+                with transaction.atomic():
+                    versions |= _sync_file(file)
+            except (
+                DataError,
+                ValueError,
+            ) as error:  # a NUL in a docstring, say: the others load all the same
+                refused = replace(file, error=storable(f"cannot be stored: {error}"), playbooks=())
+                loaded.files[number] = refused
+                _sync_file(refused)
         versions |= _last_good(loaded, versions)
         _mark_missing(loaded, versions)
     return Synced(versions, loaded.files, generation)
 
 
-def _sync_file(file: loader.FileResult) -> None:
+def _sync_file(file: loader.FileResult) -> dict[str, uuid.UUID]:
+    """What became of the file; the version of each playbook that it declares."""
     values = {"source_hash": file.source_hash, "error": file.error or "", "error_line": file.error_line}
     row, created = PlaybookFile.objects.get_or_create(path=file.path, defaults=values)
     if not created and any(getattr(row, name) != value for name, value in values.items()):
         PlaybookFile.objects.filter(pk=row.pk).update(**values, loaded_at=timezone.now())
+    if file.error is not None or not file.playbooks:
+        return {}
+    version = _version(file)
+    for spec in file.playbooks:
+        _sync_playbook(spec, version)
+    return {spec.name: version.pk for spec in file.playbooks}
 
 
 def _version(file: loader.FileResult) -> PlaybookVersion:

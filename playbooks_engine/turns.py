@@ -9,6 +9,7 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from playbooks_engine import lanes
+from playbooks_engine.journal import Claim
 from playbooks_engine.models import LaneTicket, Sequence
 
 BATCH = 500
@@ -21,6 +22,12 @@ WHERE id IN (SELECT id FROM playbooks_engine_sequence
 # Seconds until the next one, at most a minute.
 NEXT = """
 SELECT extract(epoch FROM min(wake_at) - now()), now() FROM playbooks_engine_sequence WHERE state = 'waiting'"""
+
+# The run whose turn it is could not be started or carried on.
+FAILED = """
+UPDATE playbooks_engine_playbookrun SET deaths = deaths + 1 WHERE id = (
+    SELECT id FROM playbooks_engine_playbookrun
+    WHERE sequence_id = %s AND state IN ('pending', 'running') ORDER BY position LIMIT 1)"""
 
 
 def wake_due() -> int:
@@ -53,6 +60,8 @@ def wake(sequences: Iterable[Sequence]) -> int:
         sequence.state, sequence.wake_at, sequence.waits_for = Sequence.State.READY, None, ""
         if sequence.lanes and not LaneTicket.objects.filter(sequence=sequence).exists():
             lanes.issue([sequence])
+        elif lane := lanes.behind(sequence.pk):
+            sequence.state, sequence.waits_for = Sequence.State.WAITING, lanes.turn_in(lane)
         sequence.save(update_fields=["state", "wake_at", "waits_for"])
         woken += sequence.state == Sequence.State.READY
     return woken
@@ -66,3 +75,15 @@ def rescue_turns() -> int:
     with transaction.atomic():
         lanes.lock(stranded)
         return lanes.give_turn(stranded)
+
+
+def give_back(claim: Claim, *, failed: bool = False) -> None:
+    """Ready again, for whoever claims it next; ``failed`` counts against the run whose turn it is."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE playbooks_engine_sequence SET state = 'ready', claimed_by = NULL, fence = fence + 1 "
+            "WHERE id = %s AND fence = %s AND claimed_by = %s AND state = 'running'",
+            (claim.sequence_id, claim.fence, claim.worker_id),
+        )
+        if failed and cursor.rowcount:
+            cursor.execute(FAILED, (claim.sequence_id,))

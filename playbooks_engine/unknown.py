@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from playbooks_engine import rows
+from playbooks_engine.codec import said
+from playbooks_engine.context import current_call_key
 from playbooks_engine.lineage import current_lineage
 from playbooks_engine.run_parts import NO_ANSWER, Call, Question
 
 if TYPE_CHECKING:
     from playbooks_engine.registry import ActionSpec
     from playbooks_engine.runner import LiveRun
-
-VERIFYING = -1  # in place of an attempt's number
 
 
 async def outcome_of(
@@ -37,7 +38,7 @@ async def outcome_of(
     try:
         found = await _verify(live, spec, args, kwargs, call)
     except Exception as error:
-        _ask_a_person(live, call, encoded, f" Asking the target failed: {error}")
+        _ask_a_person(live, call, encoded, f" Asking the target failed: {said(error)}")
     if found is None:
         call.decision = "not_done"
         return NO_ANSWER
@@ -52,17 +53,19 @@ async def _verify(
     assert verify is not None
     outer = current_lineage.get()
     assert outer is not None
-    token = current_lineage.set(
-        outer.inside(call.key, VERIFYING)
-    )  # what it calls shifts no key of the playbook
+    # What it calls shifts no key of the playbook, and is asked anew for each attempt that is in doubt.
+    token = current_lineage.set(outer.inside(call.key, -call.attempts))
+    named = current_call_key.set(str(call.idempotency_key))
     live.in_flight += 1
     try:
         async with asyncio.timeout(spec.timeout):
             if inspect.iscoroutinefunction(verify):
                 return await verify(*args, **kwargs)
-            return await live.services.in_action_thread(functools.partial(verify, *args, **kwargs))
+            body = functools.partial(copy_context().run, functools.partial(verify, *args, **kwargs))
+            return await live.services.in_action_thread(body)
     finally:
         live.in_flight -= 1
+        current_call_key.reset(named)
         current_lineage.reset(token)
 
 

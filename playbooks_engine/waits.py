@@ -6,7 +6,7 @@ import asyncio
 import functools
 import time
 import uuid
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from contextvars import Context
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,6 +28,30 @@ class Wait:
     until: datetime
     over: asyncio.Future[None]
     is_approval: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A wait in the journal. ``row`` is what it is, or would be, stored as."""
+
+    row: rows.NewCall
+    call: Call | None
+    until: datetime
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the journal does not have it yet."""
+        return self.call is None
+
+    @property
+    def over(self) -> Call | None:
+        """The call, where its outcome is recorded."""
+        return self.call if self.call is not None and self.call.is_over else None
+
+    @property
+    def call_id(self) -> uuid.UUID:
+        """The id it has in the journal."""
+        return self.call.id if self.call is not None else self.row.id
 
 
 class Waits:
@@ -62,34 +86,49 @@ class Waits:
 
     async def sleep(self, key: str, seconds: float) -> None:
         """``opensoar.sleep``."""
-        encoded = encode_arguments({"seconds": seconds})
-        over, call_id, until = await self._line(key, "sleep", encoded, seconds)
-        if over is not None:
-            await self._live.recorded(over)
+        live = self._live
+        line = self._line(key, "sleep", encode_arguments({"seconds": seconds}), seconds)
+        if line.over is not None:
+            await live.recorded(line.over)
             return
-        await self._watched(call_id, self.until(key, call_id, until))
-        self._live.open_calls.discard(call_id)
-        self._live.later(rows.outcome(call_id, None, output="null", error="", error_value=None))
+        try:
+            if line.is_new:
+                await live.durable([line.row.insert])
+            await self.until(key, line.call_id, line.until)
+        except asyncio.CancelledError as error:
+            live.given_up(line.call_id, error, line.row)
+            raise
+        live.open_calls.discard(line.call_id)
+        live.later(rows.outcome(line.call_id, None, output="null", error="", error_value=None))
 
     async def approval(self, key: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """``opensoar.request_approval``."""
         live = self._live
         encoded = live.mask.json(encode_arguments(arguments))
-        over, call_id, until = await self._line(key, "approval", encoded, arguments["timeout"])
-        if over is not None:
-            return await live.recorded(over)
-        look_first = key in live.journal  # it may have been answered while the run was away
-        while True:
-            if not look_first:
-                await self._watched(call_id, self.until(key, call_id, until, is_approval=True))
-            look_first = False
-            settled = await live.stored(
-                live.services.in_helper_thread(functools.partial(live.services.settle, live, call_id))
-            )
-            if settled is not None:
-                live.open_calls.discard(call_id)
-                return decode(settled)
+        line = self._line(key, "approval", encoded, arguments["timeout"])
+        if line.over is not None:
+            return await live.recorded(line.over)
+        try:
+            if line.is_new:
+                ask = functools.partial(live.services.ask, live, line.row, decode(encoded), line.until)
+                await live.stored(live.services.in_helper_thread(ask))
+            answer = await self._answer(key, line)
+        except asyncio.CancelledError as error:
+            live.given_up(line.call_id, error, line.row)
+            raise
+        live.open_calls.discard(line.call_id)
+        return decode(answer)
+
+    async def _answer(self, key: str, line: Line) -> str:
+        live = self._live
+        settle = functools.partial(live.services.settle, live, line.call_id)
+        until = line.until
+        if line.is_new:  # else it may have been answered while the run was away
+            await self.until(key, line.call_id, until, is_approval=True)
+        while (answer := await live.stored(live.services.in_helper_thread(settle))) is None:
             until = max(until, live.services.in_seconds(0.2))
+            await self.until(key, line.call_id, until, is_approval=True)
+        return answer
 
     async def until(
         self, key: str, call_id: uuid.UUID, moment: datetime, *, is_approval: bool = False
@@ -111,34 +150,20 @@ class Waits:
         if live.detached:
             raise Detached
 
-    async def _watched(self, call_id: uuid.UUID, waiting: Coroutine[Any, Any, None]) -> None:
-        """A wait that the author's own time limit ends has ended so for good."""
-        try:
-            await waiting
-        except asyncio.CancelledError as error:
-            self._live.given_up(call_id, error)
-            raise
-
-    async def _line(
-        self, key: str, kind: str, encoded: str, seconds: float
-    ) -> tuple[Call | None, uuid.UUID, datetime]:
-        """The wait's journal line: the call if it is over, its id, and until when it waits."""
+    def _line(self, key: str, kind: str, encoded: str, seconds: float) -> Line:
+        """The wait's journal line, as it was recorded or as it will be."""
         live = self._live
         call = live.journal.get(key)
+        until = live.services.in_seconds(seconds)
         if call is not None:
             live.compare(call, kind, encoded)
             assert call.wake_at is not None
-            live.open_calls.add(call.id)
-            return (call if call.is_over else None), call.id, call.wake_at
-        until = live.services.in_seconds(seconds)
-        new = rows.NewCall.make(live.run_id, key, kind, kind, encoded, idempotent=True, wake_at=until)
-        live.open_calls.add(new.id)
-        if kind == "approval":
-            work = functools.partial(live.services.ask, live, new, decode(encoded), until)
-            await live.stored(live.services.in_helper_thread(work))
-        else:
-            await live.durable([new.insert])
-        return None, new.id, until
+            until = call.wake_at
+        row = rows.NewCall.make(live.run_id, key, kind, kind, encoded, idempotent=True, wake_at=until)
+        line = Line(row, call, until)
+        if line.over is None:
+            live.open_calls.add(line.call_id)
+        return line
 
 
 def _settle(over: asyncio.Future[None]) -> None:

@@ -34,8 +34,9 @@ logger = logging.getLogger(__name__)
 TICK_SECONDS = 0.05
 WARN_TICKS = 5  # 250 ms
 ISOLATE_TICKS = 20  # a second
+END_TICKS = 1200  # a minute: nothing ends a loop that never comes back but the end of its process
 MEMORY_TICKS = 4
-OUT_OF_MEMORY = 71  # the exit status of a process that ended itself
+OUT_OF_MEMORY, BLOCKED = 71, 72  # the exit status of a process that ended itself
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -94,10 +95,15 @@ class Watchdog:
             )  # fmt: skip
         if self._seen == ISOLATE_TICKS:
             self._isolate([live], f"blocked its worker for more than a second at {place}")
+        if self._seen == END_TICKS:
+            logger.error("playbook %s blocks this worker for a minute at %s: ending", live.name, place)
+            self._end([live], f"blocked its worker for a minute at {place}", BLOCKED)
 
     def _look_at_memory(self) -> None:
         """Who ran while memory grew is the likeliest to have eaten it."""
         resident = resident_bytes()
+        for run_id in self._eaten.keys() - {live.run_id for live in list(self._engine.live.values())}:
+            del self._eaten[run_id]
         if (culprit := self._culprit()) is not None and resident > self._resident:
             self._eaten[culprit[0].run_id] += resident - self._resident
         self._resident = resident
@@ -148,15 +154,18 @@ class Watchdog:
         alive = list(self._engine.live.values())
         guilty = [live for live in alive if self._eaten[live.run_id] > self._limit / 4]
         suspects = guilty or alive
-        self._isolate(suspects, f"was running when its worker used more than {limit} MB of memory")
+        self._end(suspects, f"was running when its worker used more than {limit} MB of memory", OUT_OF_MEMORY)
+
+    def _end(self, suspects: list[LiveRun], why: str, status: int) -> None:
+        self._isolate(suspects, why)
         try:
             if len(suspects) == 1:
                 PlaybookRun.objects.filter(pk=suspects[0].run_id).update(deaths=F("deaths") + 1)
             self._engine.journal.stop(2)  # what it logged
         except Exception:
-            logger.exception("could not note who used the memory")
+            logger.exception("could not note who ended this process")
         self._engine.release_now()
-        os._exit(OUT_OF_MEMORY)
+        os._exit(status)
 
 
 def resident_bytes() -> int:

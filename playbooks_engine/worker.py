@@ -30,7 +30,7 @@ from playbooks_engine.execution import Execution
 from playbooks_engine.failpoints import reached
 from playbooks_engine.helpers import Subject, perform
 from playbooks_engine.isolation import Isolation
-from playbooks_engine.journal import CONNECTION_ERRORS, Claim, JournalWriter, Write, check_fence
+from playbooks_engine.journal import CONNECTION_ERRORS, Claim, JournalWriter, LostClaim, Write, check_fence
 from playbooks_engine.lineage import PlaybookLoop
 from playbooks_engine.runner import LiveRun
 from playbooks_engine.starter import Starter
@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 HELPER_THREADS = 8
 ACTION_THREADS = 32
 CLAIM_BATCH = 50
-SWEEP_SECONDS = 1.0
+SWEEP_SECONDS = 1.0  # at most, between two looks for what no message announced
 RETENTION_SECONDS = 60.0  # between two looks for alerts to archive, once there was nothing left
 CALL_GRACE_SECONDS = 10.0  # how long a stop waits for calls that are under way
 TICK_SECONDS = 0.2  # between two looks for runs that only wait
@@ -95,6 +95,7 @@ class Engine:
         self._claims: set[Claim] = set()  # in flight
         self._unknown: set[Claim] = set()  # ours by the table, and not in flight when last looked at
         self._retention_at = 0.0  # monotonic time of the next look
+        self._threads_busy = 0
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._draining = threading.Event()
@@ -103,7 +104,11 @@ class Engine:
         self._actions = ThreadPoolExecutor(ACTION_THREADS, thread_name_prefix="action")
         self._loop_thread = threading.Thread(target=self._run_loop, name="playbooks", daemon=True)
         self._sweep_thread = threading.Thread(target=self._sweep, name="sweep", daemon=True)
-        self._around_thread = threading.Thread(target=self._look_around_often, name="around", daemon=True)
+        looks: dict[str, Callable[[], None]] = {"around": self._look_around, "files": self._watch}
+        self._lookers = [
+            threading.Thread(target=self._often, args=(look,), name=name, daemon=True)
+            for name, look in looks.items()
+        ]
 
     # --- life --------------------------------------------------------------------------------------------------
 
@@ -119,7 +124,8 @@ class Engine:
         self.watchdog.start(self._loop_thread)
         self.wake()
         self._sweep_thread.start()
-        self._around_thread.start()
+        for thread in self._lookers:
+            thread.start()
 
     @property
     def is_draining(self) -> bool:
@@ -142,14 +148,18 @@ class Engine:
         self._draining.set()
         self._wake.set()
         self._sweep_thread.join(5)
-        self._around_thread.join(5)
+        for thread in self._lookers:
+            thread.join(5)
         self.isolation.terminate()
         grace = min(time.monotonic() + CALL_GRACE_SECONDS, deadline - 10)
         while time.monotonic() < grace and any(run.in_flight for run in list(self.live.values())):
             time.sleep(0.05)
-        asyncio.run_coroutine_threadsafe(self._let_go_all(), self.loop).result(
-            max(1.0, deadline - time.monotonic())
-        )
+        try:
+            asyncio.run_coroutine_threadsafe(self._let_go_all(), self.loop).result(
+                max(1.0, deadline - time.monotonic())
+            )
+        except TimeoutError:
+            logger.warning("the event loop is blocked: what it runs is handed back all the same")
         self.starter.stop(5)
         self.comments.stop(5)
         self.journal.stop(5)
@@ -200,7 +210,7 @@ class Engine:
 
     def _sweep(self) -> None:
         while not self._draining.is_set():
-            pause = SWEEP_SECONDS * random.uniform(0.7, 1.2)
+            pause = SWEEP_SECONDS * random.uniform(0.6, 0.95)
             self._wake.wait(max(0.0, min(pause, self._due_at - time.monotonic())))
             self._wake.clear()
             try:
@@ -219,33 +229,37 @@ class Engine:
                 time.sleep(0.5)
         connection.close()
 
-    def _look_around_often(self) -> None:
-        """In a thread of its own: no claim waits for it."""
+    def _often(self, look: Callable[[], None]) -> None:
+        """In a thread of its own: no claim waits for it, and none of them for the others."""
         pause = 0.0  # the first look is now: the lease of whoever died before us counts from it
         while not self._draining.wait(pause):
-            pause = SWEEP_SECONDS * random.uniform(0.7, 1.2)
-            try:
-                self._look_around()
-            except CONNECTION_ERRORS as error:
-                logger.warning("the database is away: %s", error)
-                connection.close()
-            except Exception:
-                logger.exception("looking around failed")
-                connection.close()
+            pause = SWEEP_SECONDS * random.uniform(0.6, 0.95)
+            self._step(look)
         connection.close()
+
+    def _step(self, work: Callable[[], int | None]) -> int:
+        """How much ``work`` found to do; what goes wrong with it stops nothing else."""
+        try:
+            return work() or 0
+        except CONNECTION_ERRORS as error:
+            logger.warning("the database is away: %s", error)
+        except Exception:
+            logger.exception("%s failed", getattr(work, "__qualname__", work))
+        connection.close()
+        return 0
 
     def _look_around(self) -> None:
         """What is done about once a second, whether or not a bell rang."""
-        found = self.rescuer.sweep(self.beat.worker_id) + self._wake_due() + schedule.fire_due()
+        steps: list[Callable[[], int | None]] = [
+            functools.partial(self.rescuer.sweep, self.beat.worker_id), self._wake_due, schedule.fire_due,
+        ]  # fmt: skip
         if time.monotonic() >= self._turns_at:
             self._turns_at = time.monotonic() + TURNS_SECONDS
-            found += turns.rescue_turns() + self._give_back_forgotten()
-        if found:
-            self.wake()
-        self._watch()
+            steps += [turns.rescue_turns, self._give_back_forgotten]
         if not self.isolated:
-            self.isolation.look()
-            self._begin_retention()
+            steps += [self.isolation.look, self._begin_retention]
+        if sum(self._step(step) for step in steps):
+            self.wake()
 
     def _give_back_forgotten(self) -> int:
         """What the table says is ours and nothing here runs: let go while the database was away, say.
@@ -260,7 +274,7 @@ class Engine:
         forgotten, self._unknown = unknown & self._unknown, unknown
         for claim in forgotten:
             logger.warning("sequence %s is ours and does not run; given back", claim.sequence_id)
-            _release_one(claim)
+            turns.give_back(claim)
         return len(forgotten)
 
     def _wake_due(self) -> int:
@@ -282,7 +296,10 @@ class Engine:
         for run_id, name in cancels:
             self.loop.call_soon_threadsafe(self._cancel, run_id, name)
         asked = {
-            wait.call_id: live for live in list(self.live.values()) for wait in live.waits if wait.is_approval
+            wait.call_id: live
+            for live in list(self.live.values())
+            for wait in list(live.waits)
+            if wait.is_approval
         }
         for call_id in approvals.answered(list(asked)) if asked else ():
             self.loop.call_soon_threadsafe(asked[call_id].waits.answered, call_id)
@@ -350,12 +367,15 @@ class Engine:
         if not task.cancelled() and task.exception() is not None:
             logger.error("sequence task failed", exc_info=task.exception())
 
-    async def give_back(self, claim: Claim) -> None:
-        """Ready again after a pause; until the database answers the claim stands and the rescuer's lease applies."""
+    async def give_back(self, claim: Claim, *, failed: bool = False) -> None:
+        """Ready again after a pause; until the database answers the claim stands and the rescuer's lease applies.
+
+        ``failed``: not for want of a database; it counts like a death of its process, so that it is not tried for ever.
+        """
         while not self._draining.is_set():
             await asyncio.sleep(1)
             try:
-                await self.in_helper_thread(functools.partial(_release_one, claim))
+                await self.in_helper_thread(functools.partial(turns.give_back, claim, failed=failed))
                 return
             except CONNECTION_ERRORS:
                 continue
@@ -373,8 +393,10 @@ class Engine:
             if done.exception() is None:
                 reached("result.after", live.name)
                 return
-            logger.warning("run %s: a result could not be stored: %s", live.run_id, done.exception())
-            self.loop.call_soon_threadsafe(live.let_go)
+            error = done.exception()
+            logger.warning("run %s: a result could not be stored: %s", live.run_id, error)
+            lost = isinstance(error, LostClaim)
+            self.loop.call_soon_threadsafe(live.let_go if lost else functools.partial(live.end_as, "broken"))
 
         self.submit(Write(live.claim, statements)).add_done_callback(settled)
 
@@ -404,7 +426,22 @@ class Engine:
 
     def in_action_thread[T](self, work: Callable[[], T]) -> asyncio.Future[T]:
         """A blocking action in a thread of its own pool."""
-        return self.loop.run_in_executor(self._actions, work)
+
+        def counted() -> T:
+            with self._lock:
+                self._threads_busy += 1
+            try:
+                return work()
+            finally:
+                with self._lock:
+                    self._threads_busy -= 1
+
+        return self.loop.run_in_executor(self._actions, counted)
+
+    @property
+    def has_busy_threads(self) -> bool:
+        """Whether blocking actions are under way; nothing can end those but the end of the process."""
+        return self._threads_busy > 0
 
     async def may_call(self) -> None:
         """Wait while this worker must not start calls: its beat could not be written, or it is shutting down."""
@@ -425,7 +462,7 @@ class Engine:
         with transaction.atomic():
             subject = Subject(live.alert_uuid, live.incident_uuid)
             output = live.mask.json(encode_result(name, perform(name, live.actor, subject, arguments)))
-            check_fence(live.claim)
+            check_fence(live.claim, live.run_id)
             cursor = psycopg.Cursor(connection.connection)
             for sql, params in rows.done(live.claim, live.run_id, call, output):
                 cursor.execute(sql, params)
@@ -438,8 +475,9 @@ class Engine:
 
     def _reload(self) -> None:
         """Load the files aside and swap them in whole; what was loaded keeps running until then."""
-        self._files = sync.signature(self.directories)
+        files = sync.signature(self.directories)
         synced = sync.sync_playbooks(self.directories)
+        self._files = files
         self.versions, self.generation = synced.versions, synced.generation
         self.beat.generation = synced.generation
         for file in synced.errors:
@@ -449,12 +487,3 @@ class Engine:
         """Reload when a file changed here, or when somebody asked all workers to."""
         if sync.signature(self.directories) != self._files or sync.current_generation() > self.generation:
             self._reload()
-
-
-def _release_one(claim: Claim) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE playbooks_engine_sequence SET state = 'ready', claimed_by = NULL, fence = fence + 1 "
-            "WHERE id = %s AND fence = %s AND claimed_by = %s AND state = 'running'",
-            (claim.sequence_id, claim.fence, claim.worker_id),
-        )

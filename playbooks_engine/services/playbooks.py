@@ -6,9 +6,9 @@ import time
 from typing import Any
 
 from django.db import transaction
+from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
-from opensoar import clock
 from opensoar.accounts.models import Partner
 from opensoar.accounts.services import audit, resolve_partner
 from opensoar.actors import Actor
@@ -62,8 +62,9 @@ def update_playbook(
         changes.append(("playbook_changed", {"partner": owner.slug if owner else None}))
     if changes:
         locked.version += 1
-        locked.updated_at = clock.now()
-        locked.save(update_fields=["enabled", "partner", "version", "updated_at"])
+        locked.save(update_fields=["enabled", "partner", "version"])
+        if changes[0][0] == "playbook_enabled":  # its schedule counts from now, by the database's clock
+            Playbook.objects.filter(pk=locked.pk).update(updated_at=Now())
     for action, detail in changes:
         audit(
             actor=actor, action=action, object_kind="playbook", object_id=str(locked.pk),

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 from django.db import transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from alerts.models import Alert, AlertEntry
@@ -161,8 +162,11 @@ def decide_run(*, actor: Actor, run: PlaybookRun, decision: str, value: Any = No
         else:
             if question.get("call_id"):
                 _answer_call(question["call_id"], decision, value)
+            begun = locked.run.started_at is not None
             PlaybookRun.objects.filter(pk=run.pk).update(
-                state=PlaybookRun.State.RUNNING, question=None, deaths=0
+                state=PlaybookRun.State.RUNNING if begun else PlaybookRun.State.PENDING,
+                question=None,
+                deaths=0,
             )
         _go_on(locked, wakes=True)
         name = (question.get("detail") or {}).get("name")
@@ -275,8 +279,12 @@ def retry_run(*, actor: Actor, run: PlaybookRun, current_source: bool = False) -
 
 
 def _copy_journal(old: PlaybookRun, new: PlaybookRun) -> None:
-    """What ``old`` had finished, but for the calls it failed with and what these had called."""
-    calls = list(old.calls.filter(state__in=["success", "failed"]).order_by("id"))
+    """What ``old`` had finished, but for the calls it failed with and what these had called.
+
+    An action that it left under way may have happened: it is verified, asked about or marked as a repeat, as ever.
+    """
+    taken = Q(state__in=["success", "failed"]) | Q(state="unknown", kind="action")
+    calls = list(old.calls.filter(taken).order_by("id"))
     open_again = tuple(call.key for call in calls if call.ended_run)
     inside = tuple(f"{key}/" for key in open_again)
     kept = [call for call in calls if call.key not in open_again and not call.key.startswith(inside)]

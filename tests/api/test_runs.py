@@ -165,7 +165,9 @@ def asks(run: PlaybookRun) -> None:
         "choices": ["done", "not_done", "cancel"],
         "detail": {"name": "isolate"},
     }
-    PlaybookRun.objects.filter(pk=run.pk).update(state="needs_attention", question=question)
+    PlaybookRun.objects.filter(pk=run.pk).update(
+        state="needs_attention", question=question, started_at=timezone.now()
+    )
 
 
 def test_decide(playbook: Playbook) -> None:

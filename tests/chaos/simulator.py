@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import marshal
 import os
 import random
 import socket
@@ -36,8 +37,8 @@ class Simulator:
         path = directory / "ledger"
         self.arrivals: dict[str, int] = {}
         self.effects: dict[str, dict[str, Any]] = {}
-        for line in path.read_text().splitlines() if path.exists() else ():  # it crashed: what it did is done
-            self._count(json.loads(line))
+        if (state := directory / "state").exists():  # it crashed: what it did is done
+            self.arrivals, self.effects = marshal.loads(state.read_bytes())
         self.book = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def note(self, kind: str, **entry: Any) -> dict[str, Any]:
@@ -90,6 +91,7 @@ class Simulator:
         # Deliberately no two effects have the same coin: a playbook that branches on it must remember it.
         effect = self.note("effect", **call, arrived=arrived, coin=random.randrange(1_000_000))
         if mishap == "crash":
+            (self.directory / "state").write_bytes(marshal.dumps((self.arrivals, self.effects)))
             os.execv(sys.executable, [sys.executable, "-m", "tests.chaos.simulator", *sys.argv[1:]])
         if mishap == "hang_done":
             await asyncio.sleep(HANG_SECONDS)

@@ -34,6 +34,7 @@ LEASE = 1.5
 # for an isolated sequence, connects under its parent's name.)
 WATCH = """
 CREATE TABLE chaos_intent (call_id uuid, pid int, xid xid);
+CREATE INDEX ON chaos_intent (call_id);
 CREATE TABLE chaos_stale (attempt_id uuid, had bigint, fence bigint, at timestamptz DEFAULT clock_timestamp());
 CREATE FUNCTION chaos_watch() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
 DECLARE held record;

@@ -10,11 +10,13 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+from django.utils import timezone
+
 from alerts import ingest
 from alerts.intake import Envelope, read_body
 from alerts.models import Alert
 from alerts.senders import Sender
-from playbooks_engine.models import PlaybookRun
+from playbooks_engine.models import ActionResult, PlaybookRun, Sequence
 from playbooks_engine.worker import Engine
 
 LEASE = 1.5
@@ -86,3 +88,15 @@ def finished(alert: Alert) -> list[PlaybookRun]:
 def ledger(path: Path) -> list[str]:
     """What the actions of a test did, line by line: kept in a file, apart from the engine's own tables."""
     return path.read_text().splitlines() if path.exists() else []
+
+
+def lose(engine: Engine) -> None:
+    """Let the engine go as a process does that is killed: what it was about is unknown to whoever comes after it."""
+    engine.loop.call_soon_threadsafe(engine._let_go_of_everything)
+    engine._draining.set()
+
+
+def make_due(alert: Alert) -> None:
+    """The run's durable sleep is over."""
+    ActionResult.objects.filter(kind="sleep", run__sequence__alert=alert).update(wake_at=timezone.now())
+    Sequence.objects.filter(alert=alert, state="waiting").update(wake_at=timezone.now())

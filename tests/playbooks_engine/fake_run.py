@@ -49,6 +49,9 @@ class FakeRun:
             }
         return {"alert_id": self.alert_id, **arguments}
 
+    def hidden(self, text):
+        return text
+
     @property
     def comments(self):
         return [a["text"] for name, a in self.helpers if name == "add_current_alert_comment"]

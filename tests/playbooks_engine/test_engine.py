@@ -423,3 +423,25 @@ def test_an_unknown_outcome_of_a_call_that_must_not_repeat_asks_a_person(
         assert interrupted.result_value == result
     decided = AlertEntry.objects.filter(subject_id=alert.pk, action="run_decided")
     assert {entry.actor_name for entry in decided} == {"ada"}
+
+
+def test_a_blocking_action_that_took_too_long_is_not_retried_beside_itself(tmp_path: Path) -> None:
+    book = tmp_path / "ledger"
+    source = """
+import time
+
+@action(timeout=0.3, retries=1, retry_backoff=0)
+def slow():
+    note("begin")
+    time.sleep(1)
+    note("end")
+
+@playbook(trigger="webhook")
+async def patient(alert): await slow()
+"""
+    write(tmp_path, "patient", LEDGER_HEAD.format(path=str(book)) + source)
+    with running(tmp_path):
+        (run,) = finished(receive())
+        eventually(lambda: len(ledger(book)) == 4)
+    assert (run.state, run.error) == ("failed", "TimeoutError: action 'slow' took longer than its 0.3 s")
+    assert ledger(book) == ["begin", "end", "begin", "end"]

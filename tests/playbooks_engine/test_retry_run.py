@@ -11,7 +11,7 @@ from django.urls import reverse
 from alerts.models import AlertEntry
 from opensoar.errors import Conflict
 from playbooks_engine.models import PlaybookRun
-from playbooks_engine.services import cancel_run, retry_run, set_enabled
+from playbooks_engine.services import cancel_run, decide_run, retry_run, set_enabled
 from playbooks_engine.sync import sync_playbooks
 from tests.factories import SYSTEM, make_token, make_user
 from tests.playbooks_engine.engines import (
@@ -136,3 +136,33 @@ def test_only_what_failed_and_can_run_is_retried(book: Path, client: Client) -> 
     run.playbook.refresh_from_db()
     with pytest.raises(Conflict, match="switched off"):
         retry_run(actor=SYSTEM, run=run)
+
+
+@pytest.mark.usefixtures("fresh_database")
+def test_what_a_cancel_left_unknown_is_not_made_again_by_a_retry_without_asking(tmp_path: Path) -> None:
+    book = tmp_path / "ledger"
+    source = """
+from opensoar import idempotency_key
+
+@action(idempotent=False)
+async def once():
+    note(f"once {idempotency_key()}")
+    if len(BOOK.read_text().splitlines()) == 1:
+        await asyncio.sleep(60)
+
+@playbook(trigger="webhook")
+async def careful(alert): await once()
+"""
+    write(tmp_path, "careful", LEDGER_HEAD.format(path=str(book)) + source)
+    with running(tmp_path):
+        alert = receive()
+        eventually(lambda: ledger(book))
+        cancel_run(actor=SYSTEM, run=runs_of(alert)[0])
+        (run,) = finished(alert)
+        again = retry_run(actor=SYSTEM, run=run)
+        eventually(lambda: PlaybookRun.objects.get(pk=again.pk).state == "needs_attention")
+        assert len(ledger(book)) == 1
+        decide_run(actor=SYSTEM, run=again, decision="again")
+        eventually(lambda: PlaybookRun.objects.get(pk=again.pk).state == "success")
+    first, second = ledger(book)
+    assert first == second, "with the key of the first"

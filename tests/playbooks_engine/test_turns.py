@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from opensoar.accounts.models import DEFAULT_PARTNER_ID
 from opensoar.ids import uuid7
 from playbooks_engine import lanes, turns
-from playbooks_engine.models import LaneTicket, Sequence
-from playbooks_engine.services import cancel_run
+from playbooks_engine.models import Approval, LaneTicket, Sequence
+from playbooks_engine.services import cancel_run, decide_approval
 from tests.factories import SYSTEM
 from tests.playbooks_engine.engines import (
     LEDGER_HEAD,
@@ -173,3 +173,37 @@ def test_whatever_ends_first_no_lane_has_two_turns_and_everybody_gets_theirs(wan
             left.pop(ended)
             LaneTicket.objects.filter(sequence_id=ended).delete()
             turns.rescue_turns()
+
+
+@pytest.mark.usefixtures("fresh_database")
+def test_who_waits_for_its_turn_again_does_not_jump_it_by_a_second_answer(tmp_path: Path) -> None:
+    book = tmp_path / "ledger"
+    source = """
+from opensoar import request_approval
+
+@playbook(trigger="webhook", lane="hostname")
+async def asks(alert):
+    if alert.title == "asks":
+        await asyncio.gather(request_approval("One?"), request_approval("Two?"))
+        note("answered")
+        return
+    note("begin")
+    while not (BOOK.parent / "gate").exists():
+        await asyncio.sleep(0.02)
+    note("end")
+"""
+    write(tmp_path, "asks", LEDGER_HEAD.format(path=str(book)) + source)
+    with running(tmp_path):
+        first = receive(title="asks", hostname="ws-1")
+        eventually(lambda: Sequence.objects.get(alert=first).state == "waiting")
+        second = receive(title="works", hostname="ws-1")
+        eventually(lambda: ledger(book) == ["begin"])
+        for approval in Approval.objects.order_by("id"):
+            decide_approval(actor=SYSTEM, approval=approval, approve=True)
+            waiting = Sequence.objects.get(alert=first)
+            assert (waiting.state, waiting.wake_at) == ("waiting", None)
+            assert waiting.waits_for.startswith("Waits for its turn")
+        (tmp_path / "gate").touch()
+        finished(second)
+        finished(first)
+    assert ledger(book) == ["begin", "end", "answered"]
