@@ -286,6 +286,8 @@ SPECTACULAR_SETTINGS = {
 PLAYBOOK_DIRS = env_list("PLAYBOOK_DIRS", [str(BASE_DIR / "playbooks")], separators="," + os.pathsep)
 # Megabytes that a worker process may hold before it ends by itself (0: no limit); keep it below the kernel's.
 WORKER_MEMORY_MB = env_int("OPENSOAR_WORKER_MEMORY_MB", 1500, minimum=0)
+# Seconds that a playbook may block its worker's event loop before the worker ends by itself (0: for ever).
+WORKER_BLOCK_SECONDS = env_int("OPENSOAR_WORKER_BLOCK_SECONDS", 60, minimum=0)
 WORKER_RUNS = env_int("OPENSOAR_WORKER_RUNS", 1000, minimum=1, maximum=100_000)
 DOCKER_URL = env_str("OPENSOAR_DOCKER_URL")
 

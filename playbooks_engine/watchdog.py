@@ -34,7 +34,6 @@ logger = logging.getLogger(__name__)
 TICK_SECONDS = 0.05
 WARN_TICKS = 5  # 250 ms
 ISOLATE_TICKS = 20  # a second
-END_TICKS = 1200  # a minute: nothing ends a loop that never comes back but the end of its process
 MEMORY_TICKS = 4
 OUT_OF_MEMORY, BLOCKED = 71, 72  # the exit status of a process that ended itself
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -53,6 +52,7 @@ class Watchdog:
         self._resident = resident_bytes()
         self._eaten: Counter[UUID] = Counter()  # bytes by which memory grew while a run had the loop
         self._limit = settings.WORKER_MEMORY_MB * 1_000_000
+        self._end_ticks = settings.WORKER_BLOCK_SECONDS / TICK_SECONDS
 
     def start(self, loop_thread: threading.Thread) -> None:
         """Watch the loop that runs in ``loop_thread``."""
@@ -95,9 +95,12 @@ class Watchdog:
             )  # fmt: skip
         if self._seen == ISOLATE_TICKS:
             self._isolate([live], f"blocked its worker for more than a second at {place}")
-        if self._seen == END_TICKS:
-            logger.error("playbook %s blocks this worker for a minute at %s: ending", live.name, place)
-            self._end([live], f"blocked its worker for a minute at {place}", BLOCKED)
+        if (
+            0 < self._end_ticks <= self._seen
+        ):  # nothing ends a loop that never comes back but the end of its process
+            why = f"blocked its worker for {settings.WORKER_BLOCK_SECONDS} s at {place}"
+            logger.error("playbook %s %s: ending", live.name, why)
+            self._end([live], why, BLOCKED)
 
     def _look_at_memory(self) -> None:
         """Who ran while memory grew is the likeliest to have eaten it."""

@@ -45,6 +45,12 @@ async def eats(alert):
         eaten.append(bytearray(10_000_000))
         await asyncio.sleep(0)
 
+@playbook(trigger="hangs")
+async def hangs(alert):
+    await step("hangs", 1)
+    while True:
+        pass
+
 @playbook(trigger="exits")
 async def exits(alert):
     await asyncio.gather(leave(), step("exits", 1))
@@ -60,7 +66,8 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningP
     (folder / "playbooks").mkdir()
     book = folder / "ledger"
     (folder / "playbooks" / "bad.py").write_text(LEDGER_HEAD.format(path=str(book)) + PLAYBOOKS)
-    env = {"OPENSOAR_LEASE_SECONDS": "1.5", "OPENSOAR_WORKER_MEMORY_MB": "400"}
+    env = {"LEASE_SECONDS": "1.5", "WORKER_MEMORY_MB": "400", "WORKER_BLOCK_SECONDS": "4"}
+    env = {f"OPENSOAR_{name}": value for name, value in env.items()}
     with RunningProduct(playbooks=folder / "playbooks", env=env) as running:
         yield running, book
 
@@ -111,7 +118,7 @@ def test_who_blocks_the_loop_is_told_where_and_runs_alone_from_then_on(
         logs = client.get(f"/api/v1/runs/{run_of(running, blocking)['id']}/logs").json()["logs"]
         isolated = {p["name"]: p["isolated"] for p in client.get("/api/v1/playbooks").json()}
     assert "in a process of its own" in logs[0]["text"]
-    assert isolated == {"beside": False, "blocks": True, "eats": False, "exits": False}
+    assert isolated == {"beside": False, "blocks": True, "eats": False, "exits": False, "hangs": False}
     worker = steps(book, "beside")[0][2]
     again = post(running, "blocks", 1)
     ended(running, again, "success")
@@ -148,3 +155,19 @@ def test_who_raises_system_exit_in_a_gathered_task_fails_alone(product: tuple[Ru
     assert (failed["status"], "SystemExit: 3" in failed["error"]) == ("failed", True)
     time.sleep(0.5)
     assert running.pids("dramatiq") == workers, "the worker lives"
+
+
+def test_who_never_gives_the_loop_back_is_ended_and_not_tried_for_ever(
+    product: tuple[RunningProduct, Path],
+) -> None:
+    running, book = product
+    before = len(steps(book, "beside"))
+    hanging = post(running, "hangs")
+    beside = post(running, "beside", 2)
+    stopped = ended(running, hanging, "needs_attention", "success", "failed")
+    assert (stopped["status"], stopped["question"]["reason"]) == ("needs_attention", "worker_died")
+    assert len(steps(book, "hangs")) == 1, "its finished step was not done again"
+    assert ended(running, beside, "success", "failed")["status"] == "success"
+    assert {number for number, _at, _pid in steps(book, "beside")[before:]} == set(range(60))
+    log = (running.data_dir / "logs" / "worker.log").read_text()
+    assert re.search(r"playbook hangs blocked its worker for 4 s at bad\.py:\d+: ending", log)

@@ -267,3 +267,20 @@ def test_cancel_and_retry_by_page(client: Client, playbook: Playbook) -> None:
     assert reverse("runs:detail", args=[run.pk]) in page_of(client, new)
     assert client.post(cancel).status_code == 302  # nothing left to cancel: a message on the run's page
     assert b"This run has ended." in client.get(reverse("runs:detail", args=[run.pk])).content
+
+
+def test_who_started_the_run_may_deny_and_not_approve_what_it_asks(playbook: Playbook) -> None:
+    lead, other = make_user(role="lead"), make_user(role="lead")
+    approval = asking(playbook)
+    PlaybookRun.objects.filter(pk=approval.run_id).update(
+        requested_kind="analyst", requested_by=lead.pk, requested_name=lead.username
+    )
+    status, answer = decide(client_of(lead), approval)
+    assert (status, answer["detail"]) == (
+        403, "You started this run yourself: somebody else must approve what it asks.",
+    )  # fmt: skip
+    assert Approval.objects.get(pk=approval.pk).state == "pending"
+    assert decide(client_of(other), approval)[0] == 200
+    again = asking(playbook)
+    PlaybookRun.objects.filter(pk=again.run_id).update(requested_kind="analyst", requested_by=lead.pk)
+    assert decide(client_of(lead), again, "deny")[0] == 200

@@ -145,6 +145,7 @@ def test_manual_is_no_trigger():
         ({"max_concurrent": True}, ValueError, "whole number from 1 up"),
         ({"timeout": 0}, ValueError, "timeout is a number of seconds above 0"),
         ({"timeout": timedelta(-1)}, ValueError, "above 0"),
+        ({"timeout": 10**12}, ValueError, "timeout is at most 3660 days"),
         ({"timeout": "5"}, ValueError, "number of seconds"),
         ({"cron": "* * * * *"}, ValueError, "go together"),
         ({"trigger": "webhook", "cron": "* * * * *"}, ValueError, "go together"),

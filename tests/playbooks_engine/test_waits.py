@@ -12,7 +12,9 @@ from alerts.models import AlertEntry
 from opensoar.actors import Actor
 from opensoar.errors import Conflict
 from playbooks_engine.models import ActionAttempt, ActionResult, Approval, PlaybookRun, RunLog, Sequence
+from playbooks_engine.secrets import set_secret
 from playbooks_engine.services import decide_approval
+from tests.factories import SYSTEM
 from tests.playbooks_engine.engines import (
     LEDGER_HEAD,
     eventually,
@@ -289,3 +291,43 @@ async def last(alert): note("last")
     assert last.state == "success"
     assert ledger(book) == ["hangs", "cleanup", "last"]
     assert set(slow.calls.values_list("state", flat=True)) == {"unknown"}
+
+
+def test_what_is_logged_is_masked_in_the_workers_own_log_too(
+    tmp_path: Path, book: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    set_secret(actor=SYSTEM, name="key", value="the-value-itself")
+    playbook(
+        tmp_path, book,
+        """
+from opensoar import secret
+
+@playbook(trigger="webhook")
+async def careless(alert):
+    log.warning("used %s", secret("key"))
+    try:
+        raise ValueError(secret("key"))
+    except ValueError:
+        log.exception("failed")
+""",
+    )  # fmt: skip
+    caplog.set_level("INFO")
+    with running(tmp_path):
+        finished(receive())
+    said = caplog.text + "".join(RunLog.objects.values_list("text", flat=True))
+    assert "used ••••(key)" in said
+    assert "the-value-itself" not in said
+
+
+def test_a_policy_that_does_not_exist_is_refused(tmp_path: Path, book: Path) -> None:
+    playbook(
+        tmp_path, book,
+        """
+@playbook(trigger="webhook")
+async def asks(alert):
+    await request_approval("May I?", policy="two-leads")
+""",
+    )  # fmt: skip
+    with running(tmp_path):
+        (run,) = finished(receive())
+    assert (run.state, "no approval policies yet" in run.error) == ("failed", True)
