@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import random
 import uuid
 from collections.abc import Callable
 from contextvars import copy_context
@@ -21,7 +22,7 @@ from playbooks_engine.context import current_run
 from playbooks_engine.failpoints import reached
 from playbooks_engine.incident import Incident, Observable
 from playbooks_engine.journal import CONNECTION_ERRORS, Claim, LostClaim, Write
-from playbooks_engine.preparation import SLOT_SECONDS, Job, cancelled_text
+from playbooks_engine.preparation import MAX_SLOT_SECONDS, SLOT_SECONDS, Job, cancelled_text
 from playbooks_engine.run_parts import Detached, Question, calls_behind
 from playbooks_engine.runner import LiveRun
 from playbooks_engine.timeline_kinds import PlaybookFinished
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from playbooks_engine.worker import Engine
 
 logger = logging.getLogger(__name__)
+NO_SLOT = "Waits until fewer runs of this playbook are under way."
 SUBJECTS: dict[str, Any] = {"alert": Alert, "incident": Incident, "observable": Observable}
 
 
@@ -60,8 +62,10 @@ class Execution:
     async def _job(self, job: Job) -> bool:
         """Execute one run to its end; False when the sequence must not go on here (parked, held, let go, lost)."""
         if job.no_slot:
-            until = self.engine.in_seconds(SLOT_SECONDS)
-            await self._park(job, until, "Waits until fewer runs of this playbook are under way.", keep=True)
+            pause = min(SLOT_SECONDS * 1.3 ** min(job.claims, 50), MAX_SLOT_SECONDS)
+            await self._park(
+                job, self.engine.in_seconds(pause * random.uniform(0.8, 1.2)), NO_SLOT, keep=True
+            )
             return False
         if job.question is not None or job.refusal_state == "needs_attention":
             question = job.question or Question(reason="source_gone", text=job.refusal, choices=("cancel",))
@@ -177,7 +181,7 @@ class Execution:
             (rows.PARK_RUN, (job.run_id,)),
             (rows.PARK_SEQUENCE, (why, job.run_id, job.run_id, until, job.claim.sequence_id)),
         ]
-        await self._store(Write(job.claim, statements, leaves=() if keep else job.lanes))
+        await self._store(job, Write(job.claim, statements, leaves=() if keep else job.lanes))
         self.engine.parked_until(until)
 
     async def _hold(self, job: Job, question: Question) -> None:
@@ -207,11 +211,16 @@ class Execution:
         )  # fmt: skip
         entry = (job.alert_id, Draft(kind=kind, actor=job.actor)) if job.alert_id else None
         reached("finish.before", job.name)
-        await self._store(Write(job.claim, statements, entry, leaves))
+        await self._store(job, Write(job.claim, statements, entry, leaves))
         reached("finish.after", job.name)
 
-    async def _store(self, write: Write) -> None:
+    async def _store(self, job: Job, write: Write) -> None:
+        frees = job.spec is not None and job.spec.max_concurrent is not None and not job.no_slot
+        if frees:
+            write.statements.append((rows.FREE_SLOT, (job.playbook_id, NO_SLOT)))
         await asyncio.wrap_future(self.engine.submit(write))
+        if frees:
+            self.engine.parked_until(self.engine.in_seconds(0))
 
 
 def _decides(live: LiveRun, when: Callable[[Any], object], subject: Any) -> bool:

@@ -42,7 +42,8 @@ from playbooks_engine.timeline_kinds import PlaybookStarted
 
 DEATHS = 3  # of its worker process, after which a run is not tried again without a person
 SLOTS_LOCK = 7_041_003  # pg_advisory_xact_lock, with the playbook: who starts looks at a count that stands
-SLOT_SECONDS = 1.0  # between two looks for a free slot (max_concurrent=)
+# Between two looks for a free slot (max_concurrent=), longer each time: who gives one up wakes who waits longest.
+SLOT_SECONDS, MAX_SLOT_SECONDS = 1.0, 30.0
 # Written out, because to compile them takes longer than to answer them, and the first action of every alert waits.
 SEQUENCES = "SELECT * FROM playbooks_engine_sequence WHERE id = ANY(%s)"
 ALERTS = "SELECT * FROM alerts_alert WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
@@ -67,6 +68,8 @@ class Job:
     alert_id: uuid.UUID | None
     incident_id: uuid.UUID | None
     partner_id: uuid.UUID
+    playbook_id: uuid.UUID
+    claims: int  # of its sequence so far
     lanes: tuple[str, ...]
     actor: Actor
     spec: PlaybookSpec | None = None
@@ -195,7 +198,8 @@ class _Batch:
         job = Job(
             claim=claim, run_id=run.pk, name=run.playbook.name, position=run.position, total=sequence.total,
             is_last=len(open_runs) == 1, alert_id=sequence.alert_id, incident_id=sequence.incident_id,
-            partner_id=sequence.partner_id, lanes=tuple(sequence.lanes), actor=actor,
+            partner_id=sequence.partner_id, playbook_id=run.playbook_id, claims=sequence.claims,
+            lanes=tuple(sequence.lanes), actor=actor,
         )  # fmt: skip
         if run.cancel_requested_at is not None:
             job.refusal, job.refusal_state = cancelled_text(run.cancelled_by), PlaybookRun.State.CANCELLED

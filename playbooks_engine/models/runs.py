@@ -143,6 +143,11 @@ class PlaybookRun(models.Model):
         indexes = [
             models.Index(fields=["playbook", "-id"], name="run_playbook"),
             models.Index(
+                fields=["playbook"],
+                name="run_slots",
+                condition=Q(state__in=["pending", "running", "waiting"]),
+            ),
+            models.Index(
                 fields=["cancel_requested_at"],
                 name="run_cancel",
                 condition=Q(cancel_requested_at__isnull=False, state__in=LIVE_STATES),

@@ -124,6 +124,29 @@ async def bounded(alert):
     assert most == 2
 
 
+@pytest.mark.usefixtures("fresh_database")
+def test_a_free_slot_goes_to_who_waits_longest_at_once(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("playbooks_engine.execution.SLOT_SECONDS", 3600)  # nobody looks by himself
+    monkeypatch.setattr("playbooks_engine.execution.MAX_SLOT_SECONDS", 3600)
+    source = """
+@playbook(trigger="webhook", max_concurrent=1)
+async def bounded(alert):
+    note(alert.source_id)
+    while not (BOOK.parent / f"gate{alert.source_id}").exists():
+        await asyncio.sleep(0.02)
+"""
+    with running(playbooks(book, source)):
+        alerts = []
+        for n in range(3):
+            alerts.append(receive(source_id=str(n)))
+            eventually(lambda: Sequence.objects.filter(state="ready").count() == 0)
+        assert ledger(book) == ["0"]
+        for n, alert in enumerate(alerts):
+            (book.parent / f"gate{n}").touch()
+            finished(alert)
+    assert ledger(book) == ["0", "1", "2"]
+
+
 @pytest.mark.django_db
 def test_a_cancelled_sequence_gives_its_turn_on(book: Path) -> None:
     from playbooks_engine.sync import sync_playbooks
