@@ -233,7 +233,12 @@ class Poller:
         )
 
     def _old_transactions(self, found: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-        """Who is held keeps its transaction open, and others may wait for it: PostgreSQL ends that after a lease."""
+        """Who is held keeps its transaction open, and others may wait for it: PostgreSQL ends that after a lease.
+
+        Who has not announced itself yet, and loads its playbooks, runs no call.
+        """
+        announced = {f"worker-{pid}" for pid in self.pids.values()}
+        found = [row for row in found if not row[0].startswith("worker-") or row[0] in announced]
         ended = [victim for victim, until in list(self.chaos.resumed.items()) if until > time.time() - 1]
         held = {victim.application for victim in [*self.chaos.paused, *ended]}
         return [
