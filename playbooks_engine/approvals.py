@@ -119,8 +119,7 @@ def decide_approval(*, actor: Actor, approval: Approval, approve: bool, comment:
             raise Conflict(_("Its time is over."))
         if locked.state != Approval.State.PENDING:
             raise Conflict(_("This was decided already: %(state)s.") % {"state": locked.get_state_display()})
-        asked_by = (locked.run.requested_kind, locked.run.requested_by)
-        if approve and actor.id is not None and asked_by == (actor.kind, actor.id):
+        if approve and locked.run.was_started_by(actor):
             raise NotAllowed(_("You started this run yourself: somebody else must approve what it asks."))
         locked.state = Approval.State.APPROVED if approve else Approval.State.DENIED
         locked.decided_kind, locked.decided_by, locked.decided_name = actor.kind, actor.id, actor.name

@@ -8,7 +8,7 @@ import functools
 import logging
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import copy_context
 from datetime import UTC, datetime
 from typing import Any
@@ -28,7 +28,7 @@ from playbooks_engine.codec import (
     said,
     storable,
     storable_texts,
-)  # fmt: skip
+)
 from playbooks_engine.context import current_call_key, current_run
 from playbooks_engine.failpoints import reached
 from playbooks_engine.journal import CONNECTION_ERRORS, Claim, LostClaim, Write
@@ -108,7 +108,7 @@ class LiveRun:
             if call.is_over:
                 return await self.recorded(call)
         new = rows.NewCall.make(self.run_id, key, "action", spec.name, encoded, idempotent=spec.idempotent)
-        try:
+        with self.until_given_up(call.id if call else new.id, new):
             if call is not None and call.interrupted and not call.decision:
                 known = await unknown.outcome_of(self, spec, args, kwargs, call, encoded)
                 if known is not NO_ANSWER:
@@ -116,9 +116,6 @@ class LiveRun:
             elif call is not None and call.wake_at is not None:
                 await self.waits.until(key, call.id, call.wake_at)
             return await self._perform(spec, args, kwargs, new, call)
-        except asyncio.CancelledError as error:
-            self.given_up(call.id if call else new.id, error, new)
-            raise
 
     async def call_helper(self, name: str, arguments: dict[str, Any]) -> Any:
         """Do one of the named helpers as a durable step: effect and journal line share one transaction."""
@@ -129,18 +126,16 @@ class LiveRun:
             self.compare(call, name, encoded)
             return await self.recorded(call)
         new = rows.NewCall.make(self.run_id, key, "helper", name, encoded, idempotent=True)
-        try:
-            await self._permission()
-            output = await self.stored(self.services.help(self, name, decode(encoded), new))
-        except asyncio.CancelledError as error:
-            self.given_up(new.id, error, new)
-            raise
-        except Exception as error:
-            attempt_id, attempt = rows.attempt(self.claim, self.run_id, new.id, 1)
-            failure, outcome = self._failure(new.id, attempt_id, error)
-            await self.durable([new.insert, attempt, *outcome])
-            raise self._raised(failure, key) from error
-        return decode(output)
+        with self.until_given_up(new.id, new):
+            try:
+                await self._permission()
+                output = await self.stored(self.services.help(self, name, decode(encoded), new))
+            except Exception as error:
+                attempt_id, attempt = rows.attempt(self.claim, self.run_id, new.id, 1)
+                failure, outcome = self._failure(new.id, attempt_id, error)
+                await self.durable([new.insert, attempt, *outcome])
+                raise self._raised(failure, key) from error
+            return decode(output)
 
     async def call_sleep(self, seconds: float) -> None:
         """Wait as a durable step."""
@@ -320,10 +315,9 @@ class LiveRun:
         """Stop the run where a replayed call is not the one that was recorded."""
         if call.name == name and call.args_digest == digest(encoded):
             return
-        for (
-            secret
-        ) in self._secrets:  # what is shown is masked as in the first life, where a body may have read them
-            with contextlib.suppress(Exception):
+        # What is shown is masked as in the first life, where the body of a call may have read secrets.
+        for secret in self._secrets:
+            with contextlib.suppress(Exception):  # one that cannot be opened cannot stand in the arguments
                 self.secret(secret)
         encoded = self.mask.json(encoded)
         if call.name == name and call.args_digest == digest(encoded):
@@ -465,15 +459,23 @@ class LiveRun:
             self.end_as("disconnected")
             raise Detached from None
 
-    def given_up(self, call_id: uuid.UUID, error: BaseException, new: rows.NewCall) -> None:
-        """The author's own wait_for or TaskGroup gave a call up, wherever it was: that is its outcome, and it stays so.
+    @contextlib.contextmanager
+    def until_given_up(self, call_id: uuid.UUID, new: rows.NewCall) -> Iterator[None]:
+        """A call that its author's own wait_for or TaskGroup gives up, wherever it is, has ended so for good.
 
         ``new``: its line, in case that was not stored yet.
         """
-        if not self.detached:
-            self.open_calls.discard(call_id)
-            left = [(rows.ATTEMPTS_GIVEN_UP, (rows.utcnow(), call_id)), (rows.APPROVAL_GIVEN_UP, (call_id,))]
-            self.later([new.insert, *left, *self._failure(call_id, None, error)[1]])
+        try:
+            yield
+        except asyncio.CancelledError as error:
+            if not self.detached:
+                self.open_calls.discard(call_id)
+                left = [
+                    (rows.ATTEMPTS_GIVEN_UP, (rows.utcnow(), call_id)),
+                    (rows.APPROVAL_GIVEN_UP, (call_id,)),
+                ]
+                self.later([new.insert, *left, *self._failure(call_id, None, error)[1]])
+            raise
 
     async def _shielded[T](self, inner: asyncio.Future[T]) -> T:
         """Await to the end even if the author cancels: what is being stored is stored, then the cancel goes on."""

@@ -99,7 +99,7 @@ def sync_playbooks(directories: Iterable[str]) -> Synced:
 def _sync_file(file: loader.FileResult) -> dict[str, uuid.UUID]:
     """What became of the file; the version of each playbook that it declares."""
     values = {"source_hash": file.source_hash, "error": file.error or "", "error_line": file.error_line}
-    row, created = PlaybookFile.objects.get_or_create(path=file.path, defaults=values)
+    row, created = PlaybookFile.objects.get_or_create(path=storable(file.path), defaults=values)
     if not created and any(getattr(row, name) != value for name, value in values.items()):
         PlaybookFile.objects.filter(pk=row.pk).update(**values, loaded_at=timezone.now())
     if file.error is not None or not file.playbooks:
@@ -159,11 +159,11 @@ def _last_good(loaded: loader.LoadResult, versions: dict[str, uuid.UUID]) -> dic
 
 def _module_path(file: loader.FileResult) -> str:
     """How the registry names the file's module (see loader.load)."""
-    return f"{Path(file.root).resolve().name}.{module_name(file.entry)}"
+    return storable(f"{Path(file.root).resolve().name}.{module_name(file.entry)}")
 
 
 def _mark_missing(loaded: loader.LoadResult, versions: dict[str, uuid.UUID]) -> None:
     Playbook.objects.exclude(name__in=versions).filter(missing_since__isnull=True).update(
         missing_since=timezone.now()
     )
-    PlaybookFile.objects.exclude(path__in=[file.path for file in loaded.files]).delete()
+    PlaybookFile.objects.exclude(path__in=[storable(file.path) for file in loaded.files]).delete()

@@ -198,6 +198,7 @@ def _run_context(request: AuthenticatedRequest, pk: UUID) -> dict[str, Any]:
     return {
         "run": run,
         "asks": asks,
+        "is_own": run.was_started_by(request.actor),
         "answered": answered,
         "waiting": run_page.waiting(run, sequence, asks),
         "retries": run.retries.order_by("id"),

@@ -91,13 +91,10 @@ class Waits:
         if line.over is not None:
             await live.recorded(line.over)
             return
-        try:
+        with live.until_given_up(line.call_id, line.row):
             if line.is_new:
                 await live.durable([line.row.insert])
             await self.until(key, line.call_id, line.until)
-        except asyncio.CancelledError as error:
-            live.given_up(line.call_id, error, line.row)
-            raise
         live.open_calls.discard(line.call_id)
         live.later(rows.outcome(line.call_id, None, output="null", error="", error_value=None))
 
@@ -108,14 +105,11 @@ class Waits:
         line = self._line(key, "approval", encoded, arguments["timeout"])
         if line.over is not None:
             return await live.recorded(line.over)
-        try:
+        with live.until_given_up(line.call_id, line.row):
             if line.is_new:
                 ask = functools.partial(live.services.ask, live, line.row, decode(encoded), line.until)
                 await live.stored(live.services.in_helper_thread(ask))
             answer = await self._answer(key, line)
-        except asyncio.CancelledError as error:
-            live.given_up(line.call_id, error, line.row)
-            raise
         live.open_calls.discard(line.call_id)
         return decode(answer)
 

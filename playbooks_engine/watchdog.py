@@ -95,9 +95,8 @@ class Watchdog:
             )  # fmt: skip
         if self._seen == ISOLATE_TICKS:
             self._isolate([live], f"blocked its worker for more than a second at {place}")
-        if (
-            0 < self._end_ticks <= self._seen
-        ):  # nothing ends a loop that never comes back but the end of its process
+        # Nothing ends a loop that never comes back but the end of its process.
+        if 0 < self._end_ticks <= self._seen:
             why = f"blocked its worker for {settings.WORKER_BLOCK_SECONDS} s at {place}"
             logger.error("playbook %s %s: ending", live.name, why)
             self._end([live], why, BLOCKED)

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from alerts.models import Alert, Observable
 from incidents.models import Incident
 from opensoar.accounts.models import Partner
+from opensoar.actors import Actor
 from opensoar.ids import uuid7
 from playbooks_engine.models.playbooks import Playbook, PlaybookVersion, Priority
 from playbooks_engine.querysets import ApprovalQuerySet, RunQuerySet
@@ -143,7 +144,7 @@ class PlaybookRun(models.Model):
         indexes = [
             models.Index(fields=["playbook", "-id"], name="run_playbook"),
             models.Index(
-                fields=["playbook"],
+                fields=["playbook", "sequence"],
                 name="run_slots",
                 condition=Q(state__in=["pending", "running", "waiting"]),
             ),
@@ -156,6 +157,10 @@ class PlaybookRun(models.Model):
 
     def __str__(self) -> str:
         return f"{self.playbook.name} {self.id}"
+
+    def was_started_by(self, actor: Actor) -> bool:
+        """Whether the actor asked for this run by hand."""
+        return actor.id is not None and (self.requested_kind, self.requested_by) == (actor.kind, actor.id)
 
     @property
     def is_final(self) -> bool:

@@ -280,6 +280,12 @@ def test_who_started_the_run_may_deny_and_not_approve_what_it_asks(playbook: Pla
         403, "You started this run yourself: somebody else must approve what it asks.",
     )  # fmt: skip
     assert Approval.objects.get(pk=approval.pk).state == "pending"
+    for person, may in ((lead, False), (other, True)):
+        browser = Client()
+        browser.force_login(person)
+        page = browser.get(reverse("runs:detail", args=[approval.run_id])).content.decode()
+        assert ("Approve…" in page, "somebody else must approve" in page) == (may, not may)
+        assert "Deny…" in page
     assert decide(client_of(other), approval)[0] == 200
     again = asking(playbook)
     PlaybookRun.objects.filter(pk=again.run_id).update(requested_kind="analyst", requested_by=lead.pk)

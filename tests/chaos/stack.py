@@ -249,11 +249,3 @@ class Forked:
         while self.alive() and time.monotonic() < deadline:
             time.sleep(0.02)
         return not self.alive()
-
-
-def _argv(pid: int) -> list[str]:
-    """The command line of a process; nothing where it has ended."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")[:-1]
-    except OSError:
-        return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -169,3 +170,12 @@ def test_a_run_that_can_never_be_started_asks_a_person(
         decide_run(actor=SYSTEM, run=run, decision="again")
         (run,) = finished(alert)
     assert run.result_value == 1
+
+
+def test_a_file_whose_name_is_no_text_stops_no_other(tmp_path: Path) -> None:
+    source = "from opensoar import playbook\n\n@playbook(trigger='webhook')\nasync def NAME(alert):\n    return 1\n"
+    (tmp_path / os.fsdecode(b"odd\xff.py")).write_text(source.replace("NAME", "odd"))
+    write(tmp_path, "good", source.replace("NAME", "good"))
+    with running(tmp_path):
+        runs = finished(receive())
+    assert ("good", "success") in [(run.playbook.name, run.state) for run in runs]
