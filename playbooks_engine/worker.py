@@ -24,7 +24,7 @@ from incidents import retention
 from playbooks_engine import approvals, comments, rows, schedule, sync, turns
 from playbooks_engine.batches import Batcher
 from playbooks_engine.beat import Beat, Rescuer
-from playbooks_engine.codec import encode_result
+from playbooks_engine.codec import encode_result, storable
 from playbooks_engine.comments import NewComment, store_comments
 from playbooks_engine.execution import Execution
 from playbooks_engine.failpoints import reached
@@ -481,7 +481,7 @@ class Engine:
         self.versions, self.generation = synced.versions, synced.generation
         self.beat.generation = synced.generation
         for file in synced.errors:
-            logger.error("playbook file %s: %s", file.path, file.error)
+            logger.error("playbook file %s: %s", storable(file.path), file.error)
 
     def _watch(self) -> None:
         """Reload when a file changed here, or when somebody asked all workers to."""
