@@ -24,9 +24,6 @@ DEFAULT_SOURCE = "webhook"
 MAX_SOURCE = 50
 MAX_CONTENT_TYPE = 100
 MAX_ALERT_BYTES = 1024 * 1024
-_READ_BY_GENERIC = frozenset(
-    {"elastic"}
-)  # addresses of the public API whose bodies the generic normaliser knows
 _NUL = (b"\\u0000", b"%00", b"\0")  # as JSON, a form and a line of text write it
 
 
@@ -101,10 +98,16 @@ def read_item(item: Item, envelope: Envelope, number: int = 0) -> Incoming:
 
 def _understand(incoming: Incoming, envelope: Envelope, number: int) -> None:
     try:
-        slug = envelope.slug or sources.detect(incoming.payload)
+        slug, confidence = envelope.slug, 1.0
+        if not slug:
+            slug, confidence = sources.detect(incoming.payload)
         incoming.alert = alert = sources.get(slug)(incoming.payload)
         notes = list(alert.notes)
-        _set_source(incoming, envelope, notes)
+        if not envelope.slug and slug != sources.GENERIC:
+            told = {"source": slug, "confidence": confidence}
+            alert.normalized["detected"] = told
+            notes.append(_("read as %(source)s (confidence %(confidence).2f)") % told)
+        _set_source(incoming, envelope, slug, notes)
         if _set_partner(incoming, envelope.sender, notes):
             incoming.notes = tuple(notes)
             incoming.prepare(_fingerprint(incoming, envelope, number))
@@ -119,14 +122,14 @@ def _understand(incoming: Incoming, envelope: Envelope, number: int) -> None:
     incoming.alert = incoming.row = None
 
 
-def _set_source(incoming: Incoming, envelope: Envelope, notes: list[str]) -> None:
-    """Whoever answers for it names the source: the token, then the address, then the payload."""
+def _set_source(incoming: Incoming, envelope: Envelope, slug: str, notes: list[str]) -> None:
+    """Whoever answers for it names the source: the token, then the address, then the payload, by word or by shape."""
     named = incoming.alert.source if incoming.alert is not None else None
-    if envelope.slug and envelope.slug not in sources.slugs() and envelope.slug not in _READ_BY_GENERIC:
+    if slug not in sources.SLUGS:
         known = _("no normaliser is called %(slug)s; the generic one read it")
         notes.append(known % {"slug": envelope.slug[:MAX_SOURCE]})
     if not envelope.fixed_source:
-        incoming.source = named or DEFAULT_SOURCE
+        incoming.source = named or (slug if slug != sources.GENERIC else DEFAULT_SOURCE)
     elif named and named != incoming.source:
         ignored = _("the payload's source %(named)s is ignored: it is %(fixed)s")
         notes.append(ignored % {"named": named, "fixed": incoming.source})

@@ -1,80 +1,63 @@
-"""Which normaliser reads which source. A source's module is imported when its first alert comes."""
+"""Which normaliser reads which source, and how a payload is told to be a source's.
+
+A source is a module here, named by its slug, with ``SOURCE`` and ``normalise``; :data:`SLUGS` lists them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
-type _Normaliser = Callable[[dict[str, Any]], Any]
+from alerts.sources.registry import Normaliser, Source
 
 GENERIC = "generic"
+SLUGS: tuple[str, ...] = (
+    "wazuh",
+    GENERIC,
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A product whose alerts have a normaliser of their own."""
+class Detected(NamedTuple):
+    """Which source a payload is of, and how sure that is (0 to 1)."""
 
     slug: str
-    module: str
-    """Dotted path of a module with ``normalise(payload) -> NormalisedAlert``."""
-    markers: tuple[str, ...] = ()
-    """Paths that together tell this product's payloads from all others. None: only by name."""
-
-
-# One line per source; the first whose markers are all present wins.
-SOURCES: tuple[Source, ...] = (Source(GENERIC, "alerts.sources.generic"),)
-
-
-def _by_slug(sources: tuple[Source, ...]) -> dict[str, Source]:
-    table: dict[str, Source] = {}
-    for source in sources:
-        if source.slug in table:
-            both = f"{table[source.slug].module}, {source.module}"
-            raise ValueError(f"source “{source.slug}” is registered twice: {both}")
-        table[source.slug] = source
-    return table
-
-
-_TABLE = _by_slug(SOURCES)
-
-
-def slugs() -> tuple[str, ...]:
-    """The sources that have a normaliser of their own, and ``generic``."""
-    return tuple(_TABLE)
+    confidence: float
 
 
 @cache
-def _load(module: str) -> _Normaliser:
-    normalise: _Normaliser = import_module(module).normalise
-    return normalise
+def source(slug: str) -> Source:
+    """The source called ``slug``. Raises KeyError."""
+    if slug not in SLUGS:
+        raise KeyError(slug)
+    found: Source = import_module(f"alerts.sources.{slug}").SOURCE
+    return found
 
 
-def get(slug: str) -> _Normaliser:
-    """The normaliser of ``slug``, a pure function payload → NormalisedAlert.
+@cache
+def get(slug: str) -> Normaliser:
+    """The normaliser of ``slug``, a pure function of a payload and, if they are not its own, its severities.
 
     The generic one for a slug nobody registered: a webhook is never refused for the word in its path.
     """
-    return _load(_TABLE.get(slug.strip().lower(), _TABLE[GENERIC]).module)
+    name = slug.strip().lower()
+    normalise: Normaliser = import_module(f"alerts.sources.{name if name in SLUGS else GENERIC}").normalise
+    return normalise
 
 
-def detect(payload: dict[str, Any], sources: tuple[Source, ...] = SOURCES) -> str:
-    """The slug of the source whose payloads look like this one; ``generic`` when none does."""
-    for source in sources:
-        if source.markers and all(_present(payload, marker) for marker in source.markers):
-            return source.slug
-    return GENERIC
+def detect(payload: dict[str, Any]) -> Detected:
+    """The source whose payloads look like this one; the generic one, with confidence 0, when none does."""
+    best = Detected(GENERIC, 0.0)
+    for slug, sign in _signs():
+        if sign.confidence > best.confidence and sign.is_in(payload):
+            best = Detected(slug, sign.confidence)
+            if best.confidence >= 0.99:
+                break
+    return best
 
 
-def _present(payload: dict[str, Any], marker: str) -> bool:
-    """Whether ``marker`` is there as one flat key or nested, without walking the rest of the payload."""
-    if marker in payload:
-        return True
-    node: Any = payload
-    for part in marker.split("."):
-        if type(node) is not dict:
-            return False
-        node = node.get(part)
-    return node is not None
+@cache
+def _signs() -> tuple[tuple[str, Any], ...]:
+    """All signs, surest first."""
+    every = [(slug, sign) for slug in SLUGS for sign in source(slug).signs]
+    return tuple(sorted(every, key=lambda one: -one[1].confidence))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -51,6 +51,7 @@ class NormalisedAlert:
     hostname: str | None = None
     username: str | None = None
     rule_name: str | None = None
+    rule_id: str | None = None
     tags: tuple[str, ...] = ()
     event_at: datetime | None = None
     """When it happened at the source; aware."""
@@ -64,6 +65,8 @@ class NormalisedAlert:
     partner: str | None = None
     """The customer the payload names, as written."""
     determination: str | None = None
+    resolved: bool = False
+    """The source says that it is over."""
     observables: tuple[ObservableValue, ...] = ()
     iocs: dict[str, list[str]] = field(default_factory=dict)
     """The public groups: ``ips domains urls hashes emails …``."""
@@ -71,9 +74,6 @@ class NormalisedAlert:
     """JSON-safe copy of what was recognised."""
     notes: tuple[str, ...] = ()
     """What was cut, coerced or ignored, one sentence each."""
-
-
-type Normaliser = Callable[[dict[str, Any]], NormalisedAlert]
 
 
 @lru_cache(maxsize=1024)
@@ -138,6 +138,11 @@ class Reader:
                     tails.setdefault(".".join(parts[-2:]), value)
             self._tails = tails
         return self._tails
+
+    def every(self, *paths: str) -> list[Any]:
+        """Every scalar at ``paths``, also those in the second and later elements of lists, in the payload's order."""
+        wanted = frozenset(_fold_all(paths))
+        return [leaf.value for leaf in self.walk.leaves if leaf.folded in wanted and leaf.value is not None]
 
     def text(self, name: str, paths: tuple[str, ...], limit: int, tails: tuple[str, ...] = ()) -> str | None:
         """The first usable text at ``paths``. Numbers are written out, longer texts cut at ``limit`` with a note."""

@@ -9,9 +9,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from alerts.iocs import extract_walk, public_groups
 from alerts.iocs.extract import without_port
-from alerts.iocs.hosts import canonical_hostname, canonical_ip
+from alerts.iocs.hosts import canonical_hostname
 from alerts.sources import names, severity
 from alerts.sources.base import (
     MAX_DESCRIPTION,
@@ -23,18 +22,21 @@ from alerts.sources.base import (
     MAX_SOURCE_ID,
     MAX_TAG,
     MAX_TAGS,
-    MAX_TITLE,
-    MAX_URL,
     NormalisedAlert,
     Reader,
     techniques_in,
 )
+from alerts.sources.mapping import finish, is_address, one_line, web_link
+from alerts.sources.registry import Source
+from alerts.sources.severity import Severities
+
+SOURCE = Source(slug="generic", product="Any product", signs=(), severities=Severities({}))
 
 # Only beside a signature is alert.severity Suricata's inverted scale.
 _SURICATA = (("alert.metadata.signatureseverity", severity.by_size), ("alert.severity", severity.suricata))
 
 
-def normalise(payload: dict[str, Any]) -> NormalisedAlert:
+def normalise(payload: dict[str, Any], severities: Severities = SOURCE.severities) -> NormalisedAlert:
     """The alert that ``payload`` describes, in any product's words."""
     reader = Reader(payload)
     # A CEF or LEEF event is named by its rule.
@@ -43,13 +45,12 @@ def normalise(payload: dict[str, Any]) -> NormalisedAlert:
     title = _title(reader, rule_name)
     source_ip = reader.address("source_ip", names.SOURCE_IP, names.SOURCE_IP_TAILS)
     _note_bad_address(reader, source_ip)
-    found = extract_walk(reader.walk)
     moment = reader.time(names.TIME, names.TIME_TAILS)
     fields: dict[str, Any] = {
         "source_id": _source_id(reader),
         "title": title,
         "description": _description(reader, title),
-        "severity": _severity(reader),
+        "severity": _severity(reader, severities),
         "source_ip": source_ip,
         "dest_ip": reader.address("dest_ip", names.DEST_IP, names.DEST_IP_TAILS),
         "hostname": _hostname(reader),
@@ -63,35 +64,11 @@ def normalise(payload: dict[str, Any]) -> NormalisedAlert:
         "partner": reader.text("partner", names.PARTNER, MAX_PARTNER),
         "determination": _determination(reader),
     }
-    notes = tuple(dict.fromkeys((*reader.notes, *found.notes)))
-    return NormalisedAlert(
-        **fields,
-        event_at=moment,
-        observables=found.observables,
-        iocs=public_groups(found.observables),
-        normalized=_normalized(fields, moment.isoformat() if moment else None, notes),
-        notes=notes,
-    )
-
-
-def _normalized(fields: dict[str, Any], event_at: str | None, notes: tuple[str, ...]) -> dict[str, Any]:
-    return {
-        name: list(value) if type(value) is tuple else value
-        for name, value in (*fields.items(), ("event_at", event_at), ("notes", notes))
-        if value
-    }
+    return finish(reader, fields, moment)
 
 
 def _title(reader: Reader, rule_name: str | None) -> str:
-    title = reader.whole_text(names.TITLE, names.TITLE_TAILS) or rule_name
-    if title is None:
-        reader.note("no title found")
-        return "Untitled alert"
-    # One line, whatever was in it: a title is shown in lists, messages and log lines.
-    line = " ".join(title[:MAX_DESCRIPTION].split())
-    if not line.isprintable():
-        line = "".join(character if character.isprintable() else "\ufffd" for character in line)
-    return reader.cut("title", line, MAX_TITLE)
+    return one_line(reader, reader.whole_text(names.TITLE, names.TITLE_TAILS) or rule_name)
 
 
 def _description(reader: Reader, title: str) -> str | None:
@@ -104,12 +81,12 @@ def _description(reader: Reader, title: str) -> str | None:
     return None
 
 
-def _severity(reader: Reader) -> str:
+def _severity(reader: Reader, severities: Severities) -> str:
     for path, scale in _scales(reader):
         value = reader.raw(path)
         if type(value) is list and value:
             value = value[0]
-        found, note = severity.read(value, scale)
+        found, note = severities.read(value) if severities.knows(value) else severity.read(value, scale)
         if note:
             reader.note(f"{path}: {note}")
         if found:
@@ -151,7 +128,7 @@ def _hostname(reader: Reader) -> str | None:
         if text is None:
             continue
         text = without_port(text)
-        if not _is_address(text):
+        if not is_address(text):
             try:
                 canonical_hostname(text)
             except ValueError:
@@ -170,14 +147,6 @@ def _username(reader: Reader) -> str | None:
         if text is not None and not (text.isdigit() and len(text) >= 10):
             return reader.cut("username", text, MAX_NAME)
     return None
-
-
-def _is_address(text: str) -> bool:
-    try:
-        canonical_ip(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _source_id(reader: Reader) -> str | None:
@@ -212,13 +181,7 @@ def _group_key(reader: Reader) -> str | None:
 
 
 def _vendor_url(reader: Reader) -> str | None:
-    for _, value in reader.values(names.VENDOR_URL):
-        if type(value) is str and value[:8].lower().startswith(("http://", "https://")):
-            if len(value) > MAX_URL:
-                reader.note(f"the vendor's link of {len(value)} characters was left out (limit {MAX_URL})")
-            elif value.isprintable() and not any(character in value for character in ' "<>\\^`{|}'):
-                return value
-    return None
+    return web_link(reader, [value for _, value in reader.values(names.VENDOR_URL)])
 
 
 def _source(reader: Reader) -> str | None:
@@ -227,7 +190,7 @@ def _source(reader: Reader) -> str | None:
         if type(value) not in (str, int, list):
             continue
         text = reader.as_text(path, value)
-        if text is not None and not _is_address(text):
+        if text is not None and not is_address(text):
             return reader.cut("source", text, MAX_SOURCE)
     return None
 

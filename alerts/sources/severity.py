@@ -15,7 +15,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 INFORMATIONAL, LOW, MEDIUM, HIGH, CRITICAL = "informational", "low", "medium", "high", "critical"
@@ -102,6 +105,47 @@ def ocsf(value: float) -> str | None:
 def thehive(value: float) -> str | None:
     """TheHive's 1 to 4."""
     return _THEHIVE.get(value)
+
+
+@dataclass(frozen=True)
+class Severities:
+    """What one product's severities mean to us: a source's table in code, which an admin may edit.
+
+    ``entries``: a word (lower case) → severity; a number → the severity *from there up* to the next number, so
+    ``{1: HIGH, 2: MEDIUM, 3: LOW}`` is an inverted scale. Numbers below the first or above ``top`` say nothing.
+    """
+
+    entries: Mapping[str | float, str]
+    top: float = 1e9
+
+    @cached_property
+    def _bands(self) -> tuple[list[float], list[str]]:
+        bands = sorted((key, word) for key, word in self.entries.items() if not isinstance(key, str))
+        return [bound for bound, _ in bands], [word for _, word in bands]
+
+    def knows(self, value: Any) -> bool:
+        """Whether the table itself says what ``value`` means."""
+        if type(value) is str:
+            return value.strip().lower() in self.entries
+        return type(value) in (int, float) and self.number(value) is not None
+
+    def number(self, value: float) -> str | None:
+        """The severity of a bare number; None when it is not on this scale."""
+        bounds, words = self._bands
+        if not bounds or not bounds[0] <= value <= self.top:
+            return None
+        return words[bisect_right(bounds, value) - 1]
+
+    def read(self, value: Any) -> tuple[str | None, str | None]:
+        """A severity, or None, and a note when a value was given that says nothing we know. Never raises.
+
+        Words of the table come first, then words that mean the same everywhere (:data:`WORDS`).
+        """
+        if type(value) is str:
+            known = self.entries.get(value.strip().lower())
+            if known:
+                return known, None
+        return read(value, self.number)
 
 
 def read(value: Any, scale: Scale = by_size) -> tuple[str | None, str | None]:

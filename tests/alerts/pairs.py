@@ -24,6 +24,9 @@ def as_json(alert: NormalisedAlert) -> dict[str, Any]:
     """An alert as an ``.out.json`` writes it. ``normalized`` repeats the other fields and is left out."""
     plain: dict[str, Any] = {field.name: getattr(alert, field.name) for field in fields(alert)}
     del plain["normalized"]
+    for rare in ("resolved", "rule_id"):
+        if not plain[rare]:
+            del plain[rare]
     plain["event_at"] = alert.event_at.isoformat() if alert.event_at else None
     plain["observables"] = [
         f"{o.type} {o.value}{' (internal)' if o.internal else ''} @ {o.field}" for o in alert.observables

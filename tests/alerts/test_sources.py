@@ -14,14 +14,15 @@ from alerts import sources
 from alerts.sources import severity
 from alerts.sources.base import NormalisedAlert, Reader, techniques_in
 from alerts.sources.generic import normalise
+from alerts.sources.registry import sign
 from alerts.sources.times import parse_time
 from tests.alerts.pairs import as_json, pairs
 
 REPOSITORY = Path(__file__).parents[2]
-PAIRS = [(slug, given, expected) for slug in sources.slugs() for given, expected in pairs(slug)]
+PAIRS = [(slug, given, expected) for slug in sources.SLUGS for given, expected in pairs(slug)]
 
 
-@pytest.mark.parametrize("slug", sources.slugs())
+@pytest.mark.parametrize("slug", sources.SLUGS)
 def test_every_source_has_captured_payloads_and_a_page(slug: str) -> None:
     assert pairs(slug), f"add tests/alerts/sources/{slug}/<name>.in.json and .out.json"
     assert (REPOSITORY / "docs" / "sources" / f"{slug}.md").is_file(), f"add docs/sources/{slug}.md"
@@ -39,26 +40,51 @@ def test_pair(slug: str, given: Path, expected: Path) -> None:
 
 def test_no_captured_payload_without_a_source() -> None:
     directories = {path.name for path in (Path(__file__).parent / "sources").iterdir() if path.is_dir()}
-    assert directories <= set(sources.slugs())
+    assert directories <= set(sources.SLUGS)
 
 
 def test_registry() -> None:
     assert sources.get("generic") is normalise
     assert sources.get("nobody-wrote-one") is normalise
-    one = sources.Source("elastic", "alerts.sources.generic", ("kibana.alert.uuid", "kibana.alert.rule.name"))
-    flat = {"kibana.alert.uuid": "1", "kibana.alert.rule.name": "x"}
-    nested = {"kibana": {"alert": {"uuid": "1", "rule": {"name": "x"}}}}
-    assert sources.detect(flat, (one,)) == sources.detect(nested, (one,)) == "elastic"
-    assert sources.detect({"kibana.alert.uuid": "1"}, (one,)) == "generic"
-    assert sources.detect(flat) == "generic"
-    with pytest.raises(ValueError, match="registered twice"):
-        sources._by_slug((one, one))
+    assert sources.get(" Wazuh ").__module__ == "alerts.sources.wazuh"
+    for slug in sources.SLUGS:
+        assert sources.source(slug).slug == slug
+    with pytest.raises(KeyError):
+        sources.source("nobody-wrote-one")
+
+
+@pytest.mark.parametrize(
+    ("slug", "given"),
+    [(slug, given) for slug, given, _ in PAIRS if slug != "generic"],
+    ids=[f"{slug}/{given.name}" for slug, given, _ in PAIRS if slug != "generic"],
+)
+def test_a_captured_payload_is_told_to_be_of_its_source(slug: str, given: Path) -> None:
+    """And of no other source as surely."""
+    payload = json.loads(given.read_text())
+    sure = {
+        one: max((sign.confidence for sign in sources.source(one).signs if sign.is_in(payload)), default=0.0)
+        for one in sources.SLUGS
+    }
+    found = sources.detect(payload)
+    assert found == (slug, sure.pop(slug))
+    assert found.confidence >= 0.6
+    assert found.confidence > max(sure.values())
+
+
+def test_signs() -> None:
+    one = sign("a.b c=x d=~y", 0.9)
+    assert one.is_in({"a.b": 1, "c": "x", "d": "yz"})
+    assert one.is_in({"a": [{"b": 1}], "c": "x", "d": "y"})
+    assert not one.is_in({"a": {"b": None}, "c": "x", "d": "y"})
+    assert not one.is_in({"a": {"b": 1}, "c": "x!", "d": "y"})
+    assert not one.is_in({"a": {"b": 1}, "c": ["x"], "d": "zy"})
+    assert sources.detect({"a": 1}) == ("generic", 0.0)
 
 
 def test_alert_fields_are_those_of_the_contract() -> None:
     names = (
-        "source_id title description severity source_ip dest_ip hostname username rule_name tags event_at techniques "
-        "group_key vendor_url source partner determination observables iocs normalized notes"
+        "source_id title description severity source_ip dest_ip hostname username rule_name rule_id tags event_at techniques "
+        "group_key vendor_url source partner determination resolved observables iocs normalized notes"
     )
     assert {field.name for field in fields(NormalisedAlert)} == set(names.split())
 
