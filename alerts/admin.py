@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
-from alerts.models import Delivery
-from opensoar.accounts.admin_base import Scoped
+from alerts.models import AlertSource, Delivery
+from alerts.services import delete_source, save_source
+from alerts.services.sources import FIELDS, paths_of, preview, sample_payload
+from alerts.sources.base import NormalisedAlert
+from opensoar.accounts.admin_base import Scoped, Served, ServedForm, actor_of
+from opensoar.actors import Actor
 
 SHOWN_CHARACTERS = 20_000
 
@@ -52,3 +57,131 @@ class DeliveryAdmin(Scoped):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+class SourceForm(ServedForm):
+    """A source: the paths of its payloads, what its severities mean, and what tells its alerts apart.
+
+    "Preview" shows what the sample becomes and saves nothing.
+    """
+
+    severity_table = forms.CharField(
+        label=_("Severities"), required=False, widget=forms.Textarea(attrs={"rows": 6, "cols": 40}),
+        help_text=_("One for each line: what the product says = ours, such as “sev1 = critical”. A number means from there up."),
+    )  # fmt: skip
+    told_apart_by = forms.CharField(
+        label=_("Told apart by"), required=False, widget=forms.TextInput(attrs={"size": 80}),
+        help_text=_("Paths separated by blanks: alerts that agree in all of them are one. Empty: the vendor's id."),
+    )  # fmt: skip
+    sample = forms.CharField(
+        label=_("Sample"), required=False, widget=forms.Textarea(attrs={"rows": 12, "cols": 100}),
+        help_text=_("An alert as the product sends it. Preview shows what it becomes, and which paths it has."),
+    )  # fmt: skip
+    field_names = {
+        "severities": "severity_table",
+        "dedupe_fields": "told_apart_by",
+        **{name: f"path_{name}" for name in FIELDS},
+    }
+
+    class Meta:
+        model = AlertSource
+        fields = ("slug", "dedupe_hours", "on_recurrence", "on_resolved", "sample")
+
+    preview: NormalisedAlert | None = None
+    paths: tuple[tuple[str, str], ...] = ()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        row: AlertSource = self.instance
+        self.initial.setdefault(
+            "severity_table", "\n".join(f"{says} = {word}" for says, word in row.severities.items())
+        )
+        self.initial.setdefault("told_apart_by", " ".join(row.dedupe_fields))
+        for name in FIELDS:
+            self.initial.setdefault(f"path_{name}", row.mapping.get(name, ""))
+
+    @property
+    def wants_preview(self) -> bool:
+        """Whether nothing is to be saved."""
+        return "_preview" in self.data
+
+    def clean_severity_table(self) -> dict[str, str]:
+        """The lines as a table."""
+        table = {}
+        for line in self.cleaned_data["severity_table"].splitlines():
+            says, equals, word = line.rpartition("=")
+            if line.strip() and not equals:
+                raise forms.ValidationError(_("“%s” is not of the form: what it says = severity") % line[:80])
+            if line.strip():
+                table[says.strip()] = word.strip().lower()
+        return table
+
+    def is_valid(self) -> bool:
+        """Never for a preview: the page comes again, with it."""
+        return super().is_valid() and not self.wants_preview
+
+    def serve(self, actor: Actor, data: dict[str, Any]) -> Any:
+        mapping = {name: data.get(f"path_{name}", "") for name in FIELDS}
+        if not self.wants_preview:
+            return save_source(
+                actor=actor, source=None if self.is_new else self.instance, slug=data["slug"], mapping=mapping,
+                severities=data["severity_table"], dedupe_fields=data["told_apart_by"].split(),
+                dedupe_hours=data["dedupe_hours"], on_recurrence=data["on_recurrence"], on_resolved=data["on_resolved"],
+                sample=data["sample"],
+            )  # fmt: skip
+        mapping = {name: paths for name, paths in mapping.items() if paths}
+        self.paths = tuple(paths_of(sample_payload(data["sample"])))
+        self.preview = preview(
+            data["sample"], slug=data["slug"], mapping=mapping, severities=data["severity_table"]
+        )
+        return None
+
+
+def _path_field(name: str) -> forms.CharField:
+    widget = forms.TextInput(attrs={"size": 80, "list": "sample-paths", "spellcheck": "false"})
+    return forms.CharField(label=name, required=False, widget=widget)
+
+
+for _name in FIELDS:
+    SourceForm.declared_fields[f"path_{_name}"] = _path_field(_name)
+
+
+@admin.register(AlertSource)
+class SourceAdmin(Served):
+    """How each source's alerts are read, and the editor for products that nobody wrote a normaliser for."""
+
+    shared = True  # a source reads every partner's alerts, and its sample is one of them
+    form = SourceForm
+    change_form_template = "admin/alerts/alertsource/change_form.html"
+    list_display = ("slug", "on_recurrence", "on_resolved", "dedupe_hours", "updated_at")
+    fieldsets = (
+        (None, {"fields": ("slug", "sample")}),
+        (
+            _("Mapping"),
+            {
+                "fields": [f"path_{name}" for name in FIELDS],
+                "description": _(
+                    "Paths in the payload, best first, such as alert.rule.name. Only for a product without code."
+                ),
+            },
+        ),
+        (_("Severity"), {"fields": ("severity_table",)}),
+        (_("Repeats"), {"fields": ("told_apart_by", "dedupe_hours", "on_recurrence", "on_resolved")}),
+    )
+
+    def seen(self, rows: Any, actor: Actor) -> Any:
+        return rows if actor.partner_ids is None else rows.none()
+
+    def delete_model(self, request: HttpRequest, obj: AlertSource) -> None:
+        delete_source(actor=actor_of(request), source=obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+        for source in queryset:
+            self.delete_model(request, source)
+
+    def render_change_form(
+        self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        form = context["adminform"].form
+        context.update(preview=form.preview, sample_paths=form.paths)
+        return super().render_change_form(request, context, *args, **kwargs)

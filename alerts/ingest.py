@@ -30,13 +30,13 @@ from alerts.events import (
     alert_created,
     observables_created,
 )
-from alerts.models import Alert, AlertEntry, Delivery
+from alerts.models import AlertSource, Delivery
+from alerts.source_settings import SourceSettings
 from alerts.sources.base import NormalisedAlert
-from alerts.timeline_kinds import DuplicateReceived
+from alerts.updates import Repeat, follow, happened_again
 from opensoar.actors import Actor
 from opensoar.events import DomainEvent
 from opensoar.ids import uuid7
-from opensoar.timeline import Draft, record
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +88,7 @@ class Incoming:
     token_id: UUID | None = None
     alert: NormalisedAlert | None = None
     payload: Any = None
+    settings: SourceSettings | None = None
     key: bytes = b""
     row: rows.AlertRow | None = None
     reason: str = ""
@@ -112,6 +113,15 @@ class Incoming:
             key=self.key,
             correlation_id=self.correlation_id,
             received_at=self.received_at,
+        )
+
+    @property
+    def depends_on_what_is_known(self) -> bool:
+        """Whether it takes a look at the alert of its key to tell what to do with it."""
+        policy = self.settings
+        return (self.alert is not None and self.alert.only_closes) or (
+            policy is not None
+            and (policy.window is not None or policy.on_recurrence == AlertSource.OnRecurrence.NEW)
         )
 
     def subject(self) -> dict[str, Any]:
@@ -227,15 +237,17 @@ def _isolate(batch: list[Incoming], error: Exception, deadline: float) -> None:
 
 def write(batch: Sequence[Incoming]) -> None:
     """One attempt, one transaction (or a savepoint of the caller's). Raises whatever went wrong."""
-    firsts: dict[bytes, Incoming] = {}
-    observables = rows.Observables()
-    for item in batch:
-        if item.row is not None:
-            firsts.setdefault(item.key, item)
-            observables.add(item.row, item.alert_id, item.partner_id, item.source, item.received_at)
     with transaction.atomic():
         # The driver's own cursor: binary arrays bound by the server, which Django's cursor does not offer.
         cursor = psycopg.Cursor(connection.connection)
+        if careful := [item for item in batch if item.row is not None and item.depends_on_what_is_known]:
+            _decide(cursor, careful)
+        firsts: dict[bytes, Incoming] = {}
+        observables = rows.Observables()
+        for item in batch:
+            if item.row is not None:
+                firsts.setdefault(item.key, item)
+                observables.add(item.row, item.alert_id, item.partner_id, item.source, item.received_at)
         new, added = _write_new(cursor, firsts, observables)
         again = [item for item in batch if item.row is not None and item.alert_id not in new]
         known = _write_again(cursor, again) if again else {}
@@ -265,41 +277,50 @@ def _write_new(
     return stored.alerts, stored.observables
 
 
+def _decide(cursor: psycopg.Cursor[Any], careful: list[Incoming]) -> None:
+    """By policy: who ends an alert that never came is no alert; who comes too late for its alert, or after it was
+    resolved, is a new one."""
+    known = rows.find_known(cursor, sorted({item.key for item in careful}))
+    retired: dict[bytes, rows.Known] = {}
+    for item in careful:
+        policy, alert, before = item.settings, item.alert, known.get(item.key)
+        assert alert is not None
+        if before is None:
+            if alert.only_closes:
+                item.row, item.reason = None, _("It says that an alert is over which never came")
+        elif policy is not None and (
+            (policy.window is not None and item.received_at - before.last_seen > policy.window)
+            or (policy.on_recurrence == AlertSource.OnRecurrence.NEW and happened_again(before, alert))
+        ):
+            retired[item.key] = before
+    rows.retire(cursor, retired)
+
+
 def _write_again(cursor: psycopg.Cursor[Any], again: list[Incoming]) -> dict[bytes, rows.Known]:
     """Count the bodies of alerts that are known, keep each, link what they mention."""
     known = rows.find_known(cursor, sorted({item.key for item in again}))
     if len(known) < len({item.key for item in again}):
         raise _Vanished
     totals: dict[bytes, tuple[UUID, int, datetime, UUID]] = {}
+    repeats: dict[UUID, Repeat] = {}
     deliveries, links = [], []
     for item in again:
         alert = known[item.key]
         times = totals[item.key][1] if item.key in totals else 0
         totals[item.key] = (alert.id, times + 1, item.received_at, item.delivery_id)
         deliveries.append(_delivery(item, alert.id, "duplicate"))
-        if item.row is not None and alert.partner_id == item.partner_id:  # not moved to another partner since
+        # Of an alert that was moved to another partner since, its first sender only counts.
+        if item.row is not None and item.alert is not None and alert.partner_id == item.partner_id:
             links += [(alert.id, item.partner_id, o.type, o.value_hash, o.field) for o in item.row.links]
+            repeats[alert.id] = Repeat(
+                alert, item.alert, item.settings, content_hash=item.row.content_hash, delivery_id=item.delivery_id,
+                received_at=item.received_at,
+            )  # fmt: skip
     counts = rows.count_again(cursor, list(totals.values()))
     rows.deliver(cursor, deliveries)
     rows.link(cursor, sorted(set(links)))
-    resolved = {
-        alert.id: totals[key][3] for key, alert in known.items() if alert.status == Alert.Status.RESOLVED
-    }
-    if resolved:
-        _note_on_resolved(resolved, counts)
+    follow(repeats, counts)
     return known
-
-
-def _note_on_resolved(deliveries: dict[UUID, UUID], counts: dict[UUID, int]) -> None:
-    """An alert that people are done with came again: it stays resolved, its timeline says so."""
-    alerts = (
-        Alert.objects.select_for_update()
-        .filter(pk__in=deliveries, status=Alert.Status.RESOLVED)
-        .order_by("pk")
-    )
-    for alert in alerts:
-        kind = DuplicateReceived(delivery_id=str(deliveries[alert.id]), duplicate_count=counts.get(alert.id))
-        record(AlertEntry, alert, Draft(kind, Actor.system("ingest")))
 
 
 def _announce(new: list[Incoming]) -> dict[UUID, CreatedAlert]:

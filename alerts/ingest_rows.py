@@ -40,6 +40,7 @@ _ALERT = {
     "techniques": "varchar[]",
     "iocs": "jsonb",
     "normalized": "jsonb",
+    "content_hash": "text",
     "group_key": "text",
     "vendor_url": "text",
     "correlation_id": "uuid",
@@ -67,7 +68,7 @@ _OBSERVABLE = {
     "source": "text",
     "created_at": "timestamptz",
 }
-_BYTES = frozenset({"dedupe_key", "value_hash"})  # as hexadecimal digits
+_BYTES = frozenset({"dedupe_key", "content_hash", "value_hash"})  # as hexadecimal digits
 
 
 def _rows(name: str, columns: dict[str, str], *, beside: str = "") -> str:
@@ -141,8 +142,14 @@ ON CONFLICT DO NOTHING
 
 # A statement of its own: only a new snapshot shows what another committer stored a moment ago.
 FIND_KNOWN = """
-SELECT dedupe_key, id, partner_id, status, title, severity, correlation_id
-FROM alerts_alert WHERE dedupe_key = ANY(%b::bytea[])
+SELECT a.dedupe_key, a.id, a.partner_id, a.status, a.title, a.severity, a.correlation_id, a.content_hash, a.resolved_at,
+  c.last_seen
+FROM alerts_alert a JOIN alerts_alertcounter c ON c.alert_id = a.id WHERE a.dedupe_key = ANY(%b::bytea[])
+"""
+
+# Who comes now under its key is a new alert. Whoever asks second finds none of it left and meets the new one.
+RETIRE = """
+UPDATE alerts_alert SET dedupe_key = sha256(dedupe_key || uuid_send(id)) WHERE id = %b AND dedupe_key = %b
 """
 
 FIND_ADDED = "SELECT id FROM alerts_observable WHERE id = ANY(%b::uuid[])"
@@ -184,6 +191,9 @@ class Known(NamedTuple):
     title: str
     severity: str
     correlation_id: UUID
+    content_hash: bytes | None
+    resolved_at: datetime | None
+    last_seen: datetime
 
 
 class Delivered(NamedTuple):
@@ -228,6 +238,7 @@ class AlertRow(NamedTuple):
 
     json: bytes
     links: list[Link]
+    content_hash: bytes
 
 
 def alert_row(
@@ -241,6 +252,7 @@ def alert_row(
     received_at: datetime,
 ) -> AlertRow:
     """The row of :data:`INSERT_NEW`. Raises TypeError for what is not JSON."""
+    content_hash = _content_hash(alert)
     row = {
         "id": alert_id,
         "partner_id": partner_id,
@@ -260,6 +272,7 @@ def alert_row(
         "techniques": alert.techniques,
         "iocs": alert.iocs,
         "normalized": alert.normalized,
+        "content_hash": content_hash.hex(),
         "group_key": alert.group_key,
         "vendor_url": alert.vendor_url,
         "correlation_id": correlation_id,
@@ -270,7 +283,13 @@ def alert_row(
         (o.type, o.value): Link(o.type, o.value, _hash(o.value), o.internal, o.field[:200])
         for o in reversed(alert.observables)  # reversed: of two fields with one value the first one counts
     }
-    return AlertRow(orjson.dumps(row), list(links.values()))
+    return AlertRow(orjson.dumps(row), list(links.values()), content_hash)
+
+
+def _content_hash(alert: NormalisedAlert) -> bytes:
+    """Of what an update may change; the time of the event and the words around it differ with every repeat."""
+    said = (alert.severity, alert.tags, alert.techniques, alert.determination, alert.resolved, alert.iocs)
+    return hashlib.sha256(orjson.dumps(said)).digest()
 
 
 def _hash(value: str) -> str:
@@ -340,6 +359,12 @@ def find_known(cursor: psycopg.Cursor[Any], keys: list[bytes]) -> dict[bytes, Kn
     """The alerts of these dedupe keys."""
     cursor.execute(FIND_KNOWN, [keys])
     return {bytes(row[0]): Known(*row[1:]) for row in cursor.fetchall()}
+
+
+def retire(cursor: psycopg.Cursor[Any], known: dict[bytes, Known]) -> None:
+    """Take the dedupe keys from these alerts, in the keys' order."""
+    for key in sorted(known):
+        cursor.execute(RETIRE, [known[key].id, key])
 
 
 def count_again(cursor: psycopg.Cursor[Any], rows: list[tuple[UUID, int, datetime, UUID]]) -> dict[UUID, int]:

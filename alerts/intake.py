@@ -14,6 +14,7 @@ from alerts import sources
 from alerts.ingest import Incoming
 from alerts.payloads import Item, parse_body
 from alerts.senders import Sender, partner_named
+from alerts.source_settings import is_source, settings_of
 from opensoar.accounts.models import DEFAULT_PARTNER_ID
 from opensoar.accounts.services.partners import partner_slug
 from opensoar.text import clean, clean_json
@@ -98,12 +99,11 @@ def read_item(item: Item, envelope: Envelope, number: int = 0) -> Incoming:
 
 def _understand(incoming: Incoming, envelope: Envelope, number: int) -> None:
     try:
-        slug, confidence = envelope.slug, 1.0
-        if not slug:
-            slug, confidence = sources.detect(incoming.payload)
-        incoming.alert = alert = sources.get(slug)(incoming.payload)
+        slug, confidence = _reader_of(incoming, envelope)
+        incoming.settings = settings = settings_of(slug)
+        incoming.alert = alert = settings.normalise(incoming.payload)
         notes = list(alert.notes)
-        if not envelope.slug and slug != sources.GENERIC:
+        if confidence:
             told = {"source": slug, "confidence": confidence}
             alert.normalized["detected"] = told
             notes.append(_("read as %(source)s (confidence %(confidence).2f)") % told)
@@ -122,10 +122,19 @@ def _understand(incoming: Incoming, envelope: Envelope, number: int) -> None:
     incoming.alert = incoming.row = None
 
 
+def _reader_of(incoming: Incoming, envelope: Envelope) -> tuple[str, float]:
+    """The source whose normaliser reads it, and how sure that is where its shape told; 0 where somebody said so."""
+    if envelope.slug:
+        return envelope.slug, 0
+    if incoming.payload and envelope.sender.source and is_source(envelope.sender.source):
+        return envelope.sender.source, 0
+    return sources.detect(incoming.payload)
+
+
 def _set_source(incoming: Incoming, envelope: Envelope, slug: str, notes: list[str]) -> None:
     """Whoever answers for it names the source: the token, then the address, then the payload, by word or by shape."""
     named = incoming.alert.source if incoming.alert is not None else None
-    if slug not in sources.SLUGS:
+    if not is_source(slug):
         known = _("no normaliser is called %(slug)s; the generic one read it")
         notes.append(known % {"slug": envelope.slug[:MAX_SOURCE]})
     if not envelope.fixed_source:
@@ -154,6 +163,9 @@ def _set_partner(incoming: Incoming, sender: Sender, notes: list[str]) -> bool:
 
 def _fingerprint(incoming: Incoming, envelope: Envelope, number: int) -> str | None:
     """What tells a repeat: the vendor's id, else the sender's Idempotency-Key, which counts for its token alone."""
+    chosen = incoming.settings.fingerprint(incoming.payload) if incoming.settings is not None else None
+    if chosen is not None:
+        return f"fields:{chosen}"
     if incoming.alert is not None and incoming.alert.source_id:
         return f"id:{incoming.alert.source_id}"
     if envelope.idempotency_key:

@@ -76,6 +76,8 @@ class Alert(models.Model):
     techniques = ArrayField(models.CharField(max_length=20), default=list, blank=True)
     iocs = models.JSONField(default=dict)
     normalized = models.JSONField(default=dict)
+    # SHA-256 of what the source last said; a repeat that says the same disturbs nobody.
+    content_hash = models.BinaryField(null=True)
     group_key = models.CharField(max_length=255, null=True, blank=True)
     vendor_url = models.TextField(null=True, blank=True)
     correlation_id = models.UUIDField(default=uuid7)
@@ -152,6 +154,49 @@ class Alert(models.Model):
     def is_open(self) -> bool:
         """Not resolved."""
         return self.status != self.Status.RESOLVED
+
+
+class AlertSource(models.Model):
+    """How one source's alerts are read, told apart and followed; a source without a row has the product's defaults."""
+
+    class OnRecurrence(models.TextChoices):
+        LEAVE = "leave", _("Leave it resolved and note it on the timeline")
+        REOPEN = "reopen", _("Reopen it")
+        NEW = "new", _("Open a new alert")
+
+    class OnResolved(models.TextChoices):
+        RESOLVE = "resolve", _("Resolve it where a determination is known, else note it")
+        NOTE = "note", _("Note it on the timeline")
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    slug = models.CharField(
+        _("name in the address"), max_length=50, unique=True,
+        help_text=_("Small letters, digits, - and _: /api/v1/webhooks/alerts/<name>."),
+    )  # fmt: skip
+    # Field of an alert -> paths, separated by blanks. Empty: the source has a normaliser in code.
+    mapping = models.JSONField(default=dict, blank=True)
+    severities = models.JSONField(_("severities"), default=dict, blank=True)
+    dedupe_fields = ArrayField(models.CharField(max_length=200), default=list, blank=True)
+    dedupe_hours = models.PositiveIntegerField(
+        _("one alert for (hours)"), null=True, blank=True,
+        help_text=_("A repeat that comes later than this after the last one opens a new alert. Empty: never."),
+    )  # fmt: skip
+    on_recurrence = models.CharField(
+        _("a resolved alert comes again"), max_length=6, choices=OnRecurrence, default=OnRecurrence.LEAVE
+    )
+    on_resolved = models.CharField(
+        _("the source says it is over"), max_length=7, choices=OnResolved, default=OnResolved.RESOLVE
+    )
+    sample = models.TextField(blank=True)
+    updated_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["slug"]
+        verbose_name = _("source")
+        verbose_name_plural = _("sources")
+
+    def __str__(self) -> str:
+        return self.slug
 
 
 class AlertCounter(models.Model):

@@ -78,6 +78,18 @@ class DuplicateReceived(Kind):
 
 @register
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SaidToBeOver(Kind):
+    """The source says that it is over; somebody has to say what it was."""
+
+    action: ClassVar[str] = "said_to_be_over"
+    label: ClassVar[str] = _("Over, says its source")
+    group: ClassVar[str] = "alerts"
+    icon: ClassVar[str] = "flag"
+    delivery_id: str
+
+
+@register
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Archived(Kind):
     """The alert was deleted: out of sight, kept until retention ends."""
 

@@ -10,6 +10,7 @@ from alerts.services.observables import (
     tag_observable,
     upsert_observables,
 )
+from alerts.services.sources import delete_source, save_source
 from alerts.services.triage import (
     archive_alert,
     assign_alert,
@@ -30,10 +31,12 @@ __all__ = [
     "claim_alert",
     "comment_alert",
     "create_observable",
+    "delete_source",
     "edit_comment",
     "remove_enrichment",
     "reopen_alert",
     "resolve_alert",
+    "save_source",
     "tag_observable",
     "update_alert",
     "upsert_observables",

@@ -67,6 +67,8 @@ class NormalisedAlert:
     determination: str | None = None
     resolved: bool = False
     """The source says that it is over."""
+    only_closes: bool = False
+    """It says no more than that: without the alert it is about, it is none."""
     observables: tuple[ObservableValue, ...] = ()
     iocs: dict[str, list[str]] = field(default_factory=dict)
     """The public groups: ``ips domains urls hashes emails …``."""

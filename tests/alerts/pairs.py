@@ -24,7 +24,7 @@ def as_json(alert: NormalisedAlert) -> dict[str, Any]:
     """An alert as an ``.out.json`` writes it. ``normalized`` repeats the other fields and is left out."""
     plain: dict[str, Any] = {field.name: getattr(alert, field.name) for field in fields(alert)}
     del plain["normalized"]
-    for rare in ("resolved", "rule_id"):
+    for rare in ("resolved", "only_closes", "rule_id"):
         if not plain[rare]:
             del plain[rare]
     plain["event_at"] = alert.event_at.isoformat() if alert.event_at else None

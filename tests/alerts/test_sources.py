@@ -84,7 +84,7 @@ def test_signs() -> None:
 def test_alert_fields_are_those_of_the_contract() -> None:
     names = (
         "source_id title description severity source_ip dest_ip hostname username rule_name rule_id tags event_at techniques "
-        "group_key vendor_url source partner determination resolved observables iocs normalized notes"
+        "group_key vendor_url source partner determination resolved only_closes observables iocs normalized notes"
     )
     assert {field.name for field in fields(NormalisedAlert)} == set(names.split())
 

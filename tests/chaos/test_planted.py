@@ -93,10 +93,10 @@ BUGS = [
         [
             (
                 "preparation",
-                "        job.journal = load_journal(run)\n        _pass_on(job, run)\n\n    def _take_slot",
-                "        job.journal = load_journal(run)\n"
+                "        self._replayed[run.pk] = job\n        _pass_on(job, run)\n\n    def _load_source",
+                "        self._replayed[run.pk] = job\n"
                 "        run.subject = encode_arguments(_snapshot(sequence, self._alerts[sequence.alert_id]))\n"
-                "        _pass_on(job, run)\n\n    def _take_slot",
+                "        _pass_on(job, run)\n\n    def _load_source",
             )
         ],
         TAKEN_OVER,
