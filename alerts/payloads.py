@@ -19,6 +19,7 @@ import orjson
 
 from alerts.lines import LineError, is_event_line, parse_line
 from alerts.safejson import check, crowded, load, parse_object, why_not
+from alerts.wrappers import WRAPPERS, opened, why_no_alert
 
 MAX_ITEMS = 20_000
 """Alerts in one body."""
@@ -30,8 +31,6 @@ NDJSON_TYPES = frozenset(
 )
 _LINE = re.compile(rb"\S[^\n]*")  # from the first character that is no blank; blank lines cost nothing
 _DECODER = json.JSONDecoder()
-# What all alerts of a notification share and none repeats.
-_ALERTMANAGER_COMMON = ("receiver", "groupKey", "externalURL")
 _FORM_TYPE = "application/x-www-form-urlencoded"
 
 
@@ -61,7 +60,7 @@ class Parsed:
 
     items: list[Item]
     format: str
-    """json, array, ndjson, alertmanager, elastic, form, lines or unknown."""
+    """json, array, ndjson, form, lines, a wrapper's of :mod:`alerts.wrappers`, or unknown."""
 
 
 def parse_body(raw: bytes, content_type: str | None = None) -> Parsed:
@@ -204,31 +203,31 @@ def _skip(text: str, position: int) -> int:
     return position
 
 
-def _unwrap(raw: bytes, body: bytes, wrapper: dict[str, Any]) -> Parsed | None:
-    """The alerts in a vendor's wrapper; None when ``wrapper`` is none."""
-    alerts: Any = wrapper.get("alerts")
-    if _all_objects(alerts):
-        if "groupKey" in wrapper or {"receiver", "status"} <= wrapper.keys():
-            common = {key: wrapper[key] for key in _ALERTMANAGER_COMMON if type(wrapper.get(key)) is str}
-            text = body.decode()
-            return _elements(raw, text, alerts, _member(text, 0, "alerts"), "alertmanager", common)
-        if len(wrapper) == 1:
-            text = body.decode()
-            return _elements(raw, text, alerts, _member(text, 0, "alerts"), "array")
-    context: Any = wrapper.get("context")
-    if type(context) is dict and _all_objects(context.get("alerts")):
-        text = body.decode()
-        start = _member(text, _member(text, 0, "context"), "alerts")
-        return _elements(raw, text, context["alerts"], start, "elastic")
-    alerts = wrapper.get("context.alerts")
-    if _all_objects(alerts):
-        text = body.decode()
-        return _elements(raw, text, alerts, _member(text, 0, "context.alerts"), "elastic")
-    return None
+def _unwrap(raw: bytes, body: bytes, value: dict[str, Any]) -> Parsed | None:
+    """The alerts in a vendor's wrapper or envelope; None when ``value`` is neither."""
+    for wrapper in WRAPPERS:
+        alerts = wrapper.alerts_in(value)
+        if alerts is not None:
+            text, start = body.decode(), 0
+            for name in wrapper.path:
+                start = _member(text, start, name)
+            common = {key: value[key] for key in wrapper.common if type(value.get(key)) is str}
+            return _elements(raw, text, alerts, start, wrapper.format, common)
+    inner = opened(value)
+    if inner is not None:
+        return _envelope(raw, inner)
+    reason = why_no_alert(value)
+    return None if reason is None else _quarantine(raw, reason)
 
 
-def _all_objects(value: Any) -> bool:
-    return type(value) is list and bool(value) and all(type(item) is dict for item in value)
+def _envelope(raw: bytes, inner: bytes) -> Parsed:
+    """One envelope deep: what is in it is taken apart like a body, but keeps no envelope of its own."""
+    value, reason = load(inner)
+    if value is not None and opened(value) is not None:
+        payload, reason = check(inner, value)
+        return Parsed([Item(raw, payload, reason)], "json")
+    found = _json_body(inner, inner)
+    return _one_or_many(raw, found.items, found.format)
 
 
 def _other_body(raw: bytes, body: bytes, kind: str) -> Parsed:

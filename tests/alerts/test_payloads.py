@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import time
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from alerts.payloads import (
     MAX_ITEMS,
     BadGzip,
+    Item,
     PayloadTooLarge,
     decompress_gzip,
     parse_body,
@@ -121,6 +123,71 @@ def test_elastic_and_plain_wrappers(wrapper: bytes) -> None:
         (b'{"a":"\\u00e9"}', {"a": "é"}),
         (b'{"a":2}', {"a": 2}),
     ]
+
+
+TWO = b'{"a":"\\u00e9"}', b'{"a":2}'
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "format"),
+    [
+        (b'{"took":1,"hits":{"total":2,"hits":[%b, %b]}}', "elastic"),
+        (b'{"detail-type":"Security Hub Findings - Imported","detail":{"findings":[%b, %b]}}', "securityhub"),
+        (b'{"Findings":[%b,%b],"NextToken":"x"}', "aws"),
+        (b'{"@odata.context":"https://graph","value":[%b,%b]}', "graph"), (b'{"value":[%b,%b]}', "graph"),
+        (b'{"meta":{},"errors":[],"resources":[%b,%b]}', "crowdstrike"),
+        (b'{"pagination":{"totalItems":2},"data":[%b,%b]}', "sentinelone"),
+    ],
+)  # fmt: skip
+def test_what_vendors_put_around_alerts(wrapper: bytes, format: str) -> None:
+    parsed = parse_body(wrapper % TWO, JSON)
+    assert parsed.format == format
+    assert [item.raw for item in parsed.items] == list(TWO)
+    assert [item.payload for item in parsed.items] == [{"a": "é"}, {"a": 2}]
+
+
+def sns(message: str, **more: str) -> bytes:
+    return json.dumps(
+        {"Type": "Notification", "TopicArn": "arn:aws:sns:x", "Message": message, **more}
+    ).encode()
+
+
+def pubsub(data: bytes) -> bytes:
+    message = {"data": base64.b64encode(data).decode(), "messageId": "1"}
+    return json.dumps({"message": message, "subscription": "projects/p/subscriptions/s"}).encode()
+
+
+def test_envelopes_are_opened() -> None:
+    inner = b'{"detail-type":"GuardDuty Finding","detail":{"id":"1"}}'
+    for body in (sns(inner.decode()), pubsub(inner)):
+        assert parse_body(body, JSON).items == [Item(body, orjson.loads(inner))]
+    many = sns('{"detail-type":"x","detail":{"findings":[{"a":1},{"a":2}]}}')
+    assert [item.raw for item in parse_body(many, JSON).items] == [b'{"a":1}', b'{"a":2}']
+    twice = sns(sns('{"a":1}').decode())
+    assert one(twice)[0] == orjson.loads(orjson.loads(twice)["Message"]), "one envelope deep"
+    for text in (
+        sns("CPU is high"),
+        b'{"message":{"data":"%%%"},"subscription":"s"}',
+        b'{"message":{"data":1},"subscription":"s"}',
+    ):
+        assert one(text)[0] == orjson.loads(text)
+    payload, reason = one(sns('{"a":'))
+    assert payload is None
+    assert reason is not None
+    assert "not valid JSON" in reason
+
+
+def test_a_subscription_that_waits_for_its_confirmation_says_so() -> None:
+    body = {
+        "Type": "SubscriptionConfirmation",
+        "TopicArn": "a",
+        "Message": "m",
+        "SubscribeURL": "https://sns/confirm",
+    }
+    payload, reason = one(json.dumps(body).encode())
+    assert payload is None
+    assert reason is not None
+    assert "open https://sns/confirm" in reason
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,81 @@
+"""What vendors put around several alerts, and around one.
+
+A wrapper holds a list, each element of which is an alert. An envelope holds one JSON document as text.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any, NamedTuple
+
+
+class Wrapper(NamedTuple):
+    """An object with alerts in a list."""
+
+    format: str
+    path: tuple[str, ...]
+    """Where the list stands."""
+    beside: tuple[str, ...] = ()
+    """Keys that the object has as well; only with these is it this wrapper."""
+    common: tuple[str, ...] = ()
+    """Texts of the object that each alert gets."""
+    alone: bool = False
+    """The object holds nothing else."""
+
+    def alerts_in(self, wrapper: dict[str, Any]) -> list[dict[str, Any]] | None:
+        """The alerts; None when ``wrapper`` is not of this kind."""
+        if self.alone and len(wrapper) > 1:
+            return None
+        found: Any = wrapper
+        for name in self.path:
+            if type(found) is not dict:
+                return None
+            found = found.get(name)
+        if type(found) is not list or not found or not all(type(item) is dict for item in found):
+            return None
+        return found if all(key in wrapper for key in self.beside) else None
+
+
+_NOTIFICATION = ("receiver", "groupKey", "externalURL")
+WRAPPERS = (
+    Wrapper("alertmanager", ("alerts",), ("groupKey",), _NOTIFICATION),
+    Wrapper("alertmanager", ("alerts",), ("receiver", "status"), _NOTIFICATION),
+    Wrapper("array", ("alerts",), alone=True),
+    Wrapper("elastic", ("context", "alerts")),
+    Wrapper("elastic", ("context.alerts",)),
+    Wrapper("elastic", ("hits", "hits"), ("took",)),
+    Wrapper("securityhub", ("detail", "findings"), ("detail-type",)),
+    Wrapper("aws", ("Findings",)),
+    Wrapper("graph", ("value",), ("@odata.context",)),
+    Wrapper("graph", ("value",), alone=True),
+    Wrapper("crowdstrike", ("resources",), ("meta",)),
+    Wrapper("sentinelone", ("data",), ("pagination",)),
+)
+
+
+def opened(value: dict[str, Any]) -> bytes | None:
+    """The document in an Amazon SNS notification or a Google Pub/Sub push; None when ``value`` is neither."""
+    text: Any = value.get("Message")
+    if value.get("Type") == "Notification" and "TopicArn" in value and type(text) is str:
+        return _if_json(text.encode("utf-8", "replace"))
+    message = value.get("message")
+    if type(message) is dict and "subscription" in value and type(message.get("data")) is str:
+        try:
+            return _if_json(base64.b64decode(message["data"], validate=True))
+        except (binascii.Error, ValueError):
+            return None
+    return None
+
+
+def why_no_alert(value: dict[str, Any]) -> str | None:
+    """What to do about a message that is addressed to whoever set the sender up."""
+    url = value.get("SubscribeURL")
+    if value.get("Type") == "SubscriptionConfirmation" and type(url) is str:
+        return f"Amazon SNS asks to confirm the subscription: open {url[:1000]}"
+    return None
+
+
+def _if_json(body: bytes) -> bytes | None:
+    body = body.strip()
+    return body if body[:1] in (b"{", b"[") else None
