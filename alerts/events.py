@@ -56,11 +56,22 @@ class CreatedObservables:
 
 @dataclass(frozen=True, slots=True)
 class AlertChange:
-    """An alert as it is now, who changed it and which fields."""
+    """An alert as it is now, who changed it, which fields, and the status it had before."""
 
     alert: Alert
     actor: Actor
     changed: frozenset[str]
+    was: str
+
+    @property
+    def resolved(self) -> bool:
+        """Whether this change resolved it."""
+        return self.was != self.alert.status == Alert.Status.RESOLVED
+
+    @property
+    def reopened(self) -> bool:
+        """Whether this change reopened it."""
+        return self.alert.status != self.was == Alert.Status.RESOLVED
 
 
 alert_created: DomainEvent[list[CreatedAlert]] = DomainEvent(

@@ -15,6 +15,9 @@ SCHEDULE = "schedule"
 MAX_WAIT = timedelta(days=3660)  # what is longer is a mistake
 #: Triggers that are no source's name -> what they are about; "input" is nothing but what the run was given.
 TRIGGERS: Mapping[str, str] = {
+    "alert.updated": "alert",
+    "alert.resolved": "alert",
+    "alert.reopened": "alert",
     "incident": "incident",
     "incident.updated": "incident",
     "incident.closed": "incident",

@@ -73,6 +73,7 @@ def playbook(
 
     Args:
         trigger: ``"webhook"`` for every ingested alert, the name of a source (``"elastic"``),
+            ``"alert.updated"``, ``"alert.resolved"``, ``"alert.reopened"``,
             ``"incident"``, ``"incident.updated"``, ``"incident.closed"``, ``"observable"``,
             ``"schedule"``, or None (also ``"manual"``) for a playbook that people start.
         conditions: which alerts (incidents, observables), see docs/playbooks.md; none means all.

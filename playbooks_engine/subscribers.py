@@ -5,9 +5,16 @@ from __future__ import annotations
 import threading
 from uuid import UUID
 
-from alerts.events import CreatedAlert, CreatedObservables, alert_created, observables_created
+from alerts.events import (
+    AlertChange,
+    CreatedAlert,
+    CreatedObservables,
+    alert_created,
+    alert_updated,
+    observables_created,
+)
 from incidents.events import IncidentChange, incident_opened, incident_updated
-from playbooks_engine.snapshots import incident_snapshot
+from playbooks_engine.snapshots import alert_snapshot, incident_snapshot
 from playbooks_engine.starting import Cause, Start, store
 from playbooks_engine.triggers import Triggers, triggers
 
@@ -41,6 +48,27 @@ def start_on_alerts(batch: list[CreatedAlert]) -> None:
                 )
             )  # fmt: skip
     store(starts)
+
+
+@alert_updated.in_transaction
+def start_on_changed_alert(change: AlertChange) -> None:
+    """One sequence for one change: resolving and reopening are updates, too, so their playbooks are in it."""
+    alert, names, event = change.alert, {"alert.updated"}, "alert_updated"
+    if change.resolved:
+        names, event = names | {"alert.resolved"}, "alert_resolved"
+    elif change.reopened:
+        names, event = names | {"alert.reopened"}, "alert_reopened"
+    candidates = triggers().of_changed_alerts(names)
+    if not candidates:
+        return
+    cause = Cause.of(change.actor)
+    subject = alert_snapshot(alert)
+    matching = [t for t in cause.allowed(candidates) if t.matches(alert.partner_id, subject)]
+    if matching:
+        start = Start(
+            event, matching, alert.partner_id, subject, correlation_id=alert.correlation_id, alert_id=alert.pk
+        )
+        store([start], cause)
 
 
 @observables_created.in_transaction

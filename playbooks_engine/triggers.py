@@ -15,7 +15,7 @@ from django.db.models import Q
 
 from opensoar.conditions import Condition, parse
 from playbooks_engine.models import Playbook
-from playbooks_engine.options import SCHEDULE, subject_of
+from playbooks_engine.options import SCHEDULE, TRIGGERS, subject_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,14 @@ class Triggers:
     """Every runnable playbook that events can trigger, by what it is about, each list in global order."""
 
     alert: list[Trigger] = field(default_factory=list)
+    """For new alerts."""
+    changed_alert: list[Trigger] = field(default_factory=list)
     incident: list[Trigger] = field(default_factory=list)
     observable: list[Trigger] = field(default_factory=list)
+
+    def of_changed_alerts(self, names: Set[str]) -> list[Trigger]:
+        """Those that one of these triggers starts."""
+        return [trigger for trigger in self.changed_alert if trigger.trigger in names]
 
     def of_incidents(self, names: Set[str]) -> list[Trigger]:
         """Those that one of these triggers starts."""
@@ -84,7 +90,8 @@ def _triggers(rows: tuple[tuple[Any, ...], ...]) -> Triggers:
         about = subject_of(trigger)
         condition = parse(json.loads(conditions), about)
         isolated = isolated_since is not None
-        getattr(found, about).append(
+        which = "changed_alert" if about == "alert" and trigger in TRIGGERS else about
+        getattr(found, which).append(
             Trigger(pk, name, trigger, priority, partner_id, lane, isolated, condition)
         )
     return found

@@ -46,11 +46,11 @@ def _finish(edit: Edit, *, was: str) -> Alert:
     if not edit.changed:
         return alert
     edit.save()
-    change = events.AlertChange(alert=alert, actor=edit.actor, changed=frozenset(edit.changed))
+    change = events.AlertChange(alert=alert, actor=edit.actor, changed=frozenset(edit.changed), was=was)
     events.alert_updated.emit(change)
-    if alert.status != was and alert.status == RESOLVED:
+    if change.resolved:
         events.alert_resolved.emit(change)
-    if alert.status != was and was == RESOLVED:
+    if change.reopened:
         events.alert_reopened.emit(change)
     return alert
 

@@ -19,7 +19,7 @@ from opensoar.actors import Actor
 from playbooks_engine import bell
 from playbooks_engine.models import LaneTicket, Playbook, PlaybookRun, Sequence
 from playbooks_engine.starting import MAX_DEPTH
-from tests.factories import SYSTEM, make_alert, make_incident, make_partner
+from tests.factories import SYSTEM, make_alert, make_incident, make_partner, make_user
 from tests.playbooks_engine.engines import LEDGER_HEAD, eventually, ledger, receive, running, write
 
 TWO_ADDRESSES = {"source_ip": "203.0.113.7", "dest_ip": "198.51.100.9"}
@@ -97,6 +97,34 @@ def test_a_source_that_is_called_like_a_trigger_starts_nothing_of_it() -> None:
     assert started() == []
     receive(source="EDR")
     assert started() == [("alert_created", ["of the source"])]
+
+
+# --- changed alerts ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_a_change_of_an_alert_starts_those_that_declare_it_and_no_others() -> None:
+    make_playbook("new ones", "webhook")
+    make_playbook("worse", "alert.updated", conditions={"severity__gte": "high"})
+    make_playbook("done", "alert.resolved", order=5)
+    make_playbook("again", "alert.reopened")
+    alert = receive()
+    assert started() == [("alert_created", ["new ones"])]
+    alert_services.update_alert(actor=SYSTEM, alert=alert, severity="low")
+    alert_services.comment_alert(actor=SYSTEM, alert=alert, text="no change")
+    alert_services.assign_alert(actor=SYSTEM, alert=alert, user=make_user())
+    assert len(started()) == 1
+    alert_services.update_alert(actor=SYSTEM, alert=alert, severity="critical")
+    alert_services.resolve_alert(actor=SYSTEM, alert=alert, determination="benign")
+    alert_services.reopen_alert(actor=SYSTEM, alert=alert)
+    assert started()[1:] == [
+        ("alert_updated", ["worse"]), ("alert_resolved", ["done", "worse"]), ("alert_reopened", ["again", "worse"]),
+    ]  # fmt: skip
+    sequence = Sequence.objects.filter(event="alert_resolved").get()
+    assert (sequence.alert, sequence.correlation_id) == (alert, alert.correlation_id)
+    [run] = PlaybookRun.objects.filter(sequence__event="alert_updated")
+    alert_services.update_alert(actor=actor_of(run), alert=alert, severity="high")
+    assert len(started()) == 4, "what it changes itself does not start it again"
 
 
 # --- observables ------------------------------------------------------------------------------------------
