@@ -13,7 +13,20 @@ from alerts.sources.registry import Normaliser, Source
 
 GENERIC = "generic"
 SLUGS: tuple[str, ...] = (
+    "elastic",
     "wazuh",
+    "sentinel",
+    "defender",
+    "defender_endpoint",
+    "crowdstrike",
+    "sentinelone",
+    "guardduty",
+    "securityhub",
+    "google_scc",
+    "ocsf",
+    "ecs",
+    "thehive",
+    "iris",
     GENERIC,
 )
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import orjson
 
-from alerts.iocs import ObservableValue, extract_walk, make, public_groups
+from alerts.iocs import ObservableValue, canonical, extract_walk, make, public_groups
 from alerts.iocs.extract import PLACEHOLDERS, Extraction, without_port
 from alerts.iocs.hosts import canonical_ip
 from alerts.iocs.values import CANONICAL
+from alerts.jsonwalk import clean, fold
 from alerts.sources import severity
 from alerts.sources.base import (
     MAX_DESCRIPTION,
@@ -190,12 +191,42 @@ def is_address(text: str) -> bool:
 
 def observable(kind: str, value: Any, field: str) -> ObservableValue | None:
     """``value`` as an observable of type ``kind``; None where it is none. For what a source's own code finds."""
-    if type(value) is not str or value.strip().lower() in PLACEHOLDERS:
+    text = clean(value).strip() if type(value) is str else ""
+    if not text or text.lower() in PLACEHOLDERS:
         return None
     try:
-        return make(kind, CANONICAL[kind](value.strip()), field)
+        return make(kind, CANONICAL[kind](text), field)
     except ValueError:
         return None
+
+
+def stated(kind: str, value: Any, field: str) -> ObservableValue | None:
+    """``value`` as what its sender calls it, in any product's words (``fqdn``, ``ip-dst``, ``hash``).
+
+    What its type says it cannot be, and what has a type we do not know, is ``other``; None where nothing is said.
+    """
+    if type(value) is int and 0 < value < 1 << 63:
+        value = str(value)
+    value = clean(value).strip() if type(value) is str else ""
+    if not value or value.lower() in PLACEHOLDERS:
+        return None
+    try:
+        return make(*canonical(kind, value), field)
+    except ValueError:
+        return observable("other", " ".join(clean(value).split()), field)
+
+
+def ignore(reader: Reader, *paths: str) -> None:
+    """Look for no observables at ``paths`` or below: links, advice and copies that hold no indicators.
+
+    What is to be read there by :meth:`Reader.every` must be read before.
+    """
+    exact = frozenset(map(fold, paths))
+    below = tuple(f"{path}." for path in exact)
+    leaves = [
+        leaf for leaf in reader.walk.leaves if leaf.folded not in exact and not leaf.folded.startswith(below)
+    ]
+    reader.walk = reader.walk._replace(leaves=leaves)
 
 
 def with_embedded_json(payload: dict[str, Any], *paths: str) -> dict[str, Any]:
