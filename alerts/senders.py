@@ -6,6 +6,7 @@ a second (a revoked one is dead before the next), a partner's name for a few.
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -100,7 +101,17 @@ def _credential(environ: Mapping[str, Any]) -> str:
     scheme, _space, rest = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     if scheme.lower() == "bearer" and rest.strip():
         return str(rest.strip())
+    if scheme.lower() == "basic":
+        return _password(rest)
     return str(environ.get("HTTP_X_API_KEY", "").strip())
+
+
+def _password(encoded: str) -> str:
+    """Of Basic authentication, which is all that some senders can (Amazon SNS: https://any:token@host/…)."""
+    try:
+        return base64.b64decode(encoded.strip(), validate=True).decode().partition(":")[2].strip()
+    except ValueError:
+        return ""
 
 
 def _first_token_hint() -> str:

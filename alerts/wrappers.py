@@ -22,6 +22,8 @@ class Wrapper(NamedTuple):
     """Texts of the object that each alert gets."""
     alone: bool = False
     """The object holds nothing else."""
+    like: str = ""
+    """What a key of the first alert begins with."""
 
     def alerts_in(self, wrapper: dict[str, Any]) -> list[dict[str, Any]] | None:
         """The alerts; None when ``wrapper`` is not of this kind."""
@@ -34,6 +36,8 @@ class Wrapper(NamedTuple):
             found = found.get(name)
         if type(found) is not list or not found or not all(type(item) is dict for item in found):
             return None
+        if self.like and not any(key.startswith(self.like) for key in found[0]):
+            return None
         return found if all(key in wrapper for key in self.beside) else None
 
 
@@ -42,11 +46,17 @@ WRAPPERS = (
     Wrapper("alertmanager", ("alerts",), ("groupKey",), _NOTIFICATION),
     Wrapper("alertmanager", ("alerts",), ("receiver", "status"), _NOTIFICATION),
     Wrapper("array", ("alerts",), alone=True),
+    Wrapper("iris", ("alerts",), like="alert_title"),
+    Wrapper("elastic", ("alerts",), like="kibana"),
+    Wrapper("elastic", ("alerts",), like="signal"),
     Wrapper("elastic", ("context", "alerts")),
     Wrapper("elastic", ("context.alerts",)),
     Wrapper("elastic", ("hits", "hits"), ("took",)),
     Wrapper("securityhub", ("detail", "findings"), ("detail-type",)),
     Wrapper("aws", ("Findings",)),
+    Wrapper("aws", ("findings",), alone=True),
+    Wrapper("google_scc", ("listFindingsResults",)),
+    Wrapper("azure", ("records",), alone=True),
     Wrapper("graph", ("value",), ("@odata.context",)),
     Wrapper("graph", ("value",), alone=True),
     Wrapper("crowdstrike", ("resources",), ("meta",)),
@@ -55,8 +65,15 @@ WRAPPERS = (
 
 
 def opened(value: dict[str, Any]) -> bytes | None:
-    """The document in an Amazon SNS notification or a Google Pub/Sub push; None when ``value`` is neither."""
-    text: Any = value.get("Message")
+    """The document in an Amazon SNS notification, a Google Pub/Sub push, or an Elastic action whose alerts were put in
+    quotes; None when ``value`` is none of these."""
+    context = value.get("context")
+    text: Any = context.get("alerts") if type(context) is dict else value.get("context.alerts")
+    if type(text) is str and text.lstrip().startswith("{") and text.rstrip().endswith("}"):
+        return f"[{text}]".encode(
+            "utf-8", "replace"
+        )  # Kibana puts commas between them, and no brackets around
+    text = value.get("Message")
     if value.get("Type") == "Notification" and "TopicArn" in value and type(text) is str:
         return _if_json(text.encode("utf-8", "replace"))
     message = value.get("message")

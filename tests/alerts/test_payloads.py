@@ -137,6 +137,8 @@ TWO = b'{"a":"\\u00e9"}', b'{"a":2}'
         (b'{"@odata.context":"https://graph","value":[%b,%b]}', "graph"), (b'{"value":[%b,%b]}', "graph"),
         (b'{"meta":{},"errors":[],"resources":[%b,%b]}', "crowdstrike"),
         (b'{"pagination":{"totalItems":2},"data":[%b,%b]}', "sentinelone"),
+        (b'{"findings":[%b,%b]}', "aws"), (b'{"listFindingsResults":[%b,%b],"x":1}', "google_scc"),
+        (b'{"records":[%b,%b]}', "azure"),
     ],
 )  # fmt: skip
 def test_what_vendors_put_around_alerts(wrapper: bytes, format: str) -> None:
@@ -144,6 +146,24 @@ def test_what_vendors_put_around_alerts(wrapper: bytes, format: str) -> None:
     assert parsed.format == format
     assert [item.raw for item in parsed.items] == list(TWO)
     assert [item.payload for item in parsed.items] == [{"a": "é"}, {"a": 2}]
+
+
+def test_alerts_beside_other_things_are_told_by_their_keys() -> None:
+    for key, format in (("kibana.alert.uuid", "elastic"), ("alert_title", "iris"), ("signal", "elastic")):
+        parsed = parse_body(json.dumps({"url": "x", "alerts": [{key: 1}, {key: 2}]}).encode(), JSON)
+        assert (parsed.format, [item.payload for item in parsed.items]) == (format, [{key: 1}, {key: 2}])
+
+
+def test_alerts_that_an_action_puts_in_quotes() -> None:
+    for body in (
+        {"context": {"alerts": '{"a":1},{"a":2}'}},
+        {"context.alerts": '{"a":1},{"a":2}', "date": "x"},
+    ):
+        parsed = parse_body(json.dumps(body).encode(), JSON)
+        assert [(item.raw, item.payload) for item in parsed.items] == [
+            (b'{"a":1}', {"a": 1}),
+            (b'{"a":2}', {"a": 2}),
+        ]
 
 
 def sns(message: str, **more: str) -> bytes:
