@@ -14,6 +14,7 @@ from alerts.sources.registry import Normaliser, Source
 GENERIC = "generic"
 SLUGS: tuple[str, ...] = (
     "elastic",
+    "splunk",
     "wazuh",
     "sentinel",
     "defender",
@@ -23,6 +24,10 @@ SLUGS: tuple[str, ...] = (
     "guardduty",
     "securityhub",
     "google_scc",
+    "suricata",
+    "zeek",
+    "falco",
+    "alertmanager",
     "ocsf",
     "ecs",
     "thehive",

@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 from alerts.iocs import ObservableValue
-from alerts.sources.base import MAX_TAG, NormalisedAlert, Reader
+from alerts.sources.base import MAX_TAG, NormalisedAlert, Reader, techniques_in
 from alerts.sources.mapping import Mapping, ignore, observable, read
 from alerts.sources.registry import Source, sign
 from alerts.sources.severity import CRITICAL, HIGH, INFORMATIONAL, LOW, MEDIUM, Severities
@@ -40,7 +40,7 @@ SOURCE = Source(
 
 _MAPPING = Mapping(
     title="alert.signature",
-    severity="alert.metadata.signature_severity alert.severity",
+    severity="alert.severity",
     event_at="timestamp flow.start ts @timestamp",
     source_ip="alert.source.ip src_ip source.ip id.orig_h",
     dest_ip="alert.target.ip dest_ip destination.ip id.resp_h",
@@ -70,28 +70,24 @@ def normalise(payload: dict[str, Any], severities: Severities = SOURCE.severitie
     own = tuple(_observables(reader))
     grade = reader.raw("alert.metadata.signature_severity")
     grade = grade[0] if type(grade) is list and grade else grade
-    techniques = reader.whole_text(paths["techniques"])
-    fields: dict[str, Any] = {
-        "source_id": _number(reader),
-        "title": reader.whole_text(("alert.signature",)) or _nameless(reader),
-        "description": _sentence(reader),
-        "severity": grade if severities.knows(grade) else None,
-        "source_ip": source,
-        "dest_ip": dest,
-        "tags": tags,
-        "observables": own,
-    }
-    if techniques is None:
-        fields["techniques"] = ()
-    moved = _walk_without_evidence(reader)
-    return read(moved, _MAPPING, severities, **fields)
-
-
-def _walk_without_evidence(reader: Reader) -> Reader:
-    techniques = [leaf for leaf in reader.walk.leaves if leaf.folded == "alert.metadata.mitretechniqueid"]
+    techniques = techniques_in(value for value in reader.every(*paths["techniques"]) if type(value) is str)
+    number, sentence = _number(reader), _sentence(reader)
+    title = reader.whole_text(paths["title"]) or _nameless(reader)
     ignore(reader, *_NO_EVIDENCE)
-    reader.walk.leaves.extend(techniques)
-    return reader
+    return read(
+        reader,
+        _MAPPING,
+        severities,
+        source_id=number,
+        title=title,
+        description=sentence,
+        severity=grade if severities.knows(grade) else None,
+        source_ip=source,
+        dest_ip=dest,
+        tags=tags,
+        techniques=techniques,
+        observables=own,
+    )
 
 
 def _event(payload: dict[str, Any]) -> dict[str, Any]:

@@ -40,7 +40,7 @@ TESTS = (  # what costs nothing first
     "tests/chaos/test_rules.py",
     "tests/playbooks_engine/test_any_playbook.py",
 )
-PATIENCE = 400.0  # a mutant that hangs is noticed by the tests' own limits, or by this
+PATIENCE = 600.0  # a mutant that hangs is noticed by the tests' own limits, or by this
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def is_killed(tree: Path, mutant: Mutant) -> bool:
     """Whether a test fails of it."""
     path = tree / mutant.module
     original = path.read_text()
-    argv = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--timeout", "60", *TESTS]
+    argv = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--timeout", "120", *TESTS]
     ours = ("DATABASE_", "REDIS_", "OPENSOAR_", "PYTEST_")
     env = {k: v for k, v in os.environ.items() if not k.startswith(ours)} | {"PYTHONDONTWRITEBYTECODE": "1"}
     path.write_text(mutant.source)
