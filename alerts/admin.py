@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from django import forms
@@ -15,6 +16,7 @@ from alerts.services.sources import FIELDS, paths_of, preview, sample_payload
 from alerts.sources.base import NormalisedAlert
 from opensoar.accounts.admin_base import Scoped, Served, ServedForm, actor_of
 from opensoar.actors import Actor
+from opensoar.errors import ServiceError
 
 SHOWN_CHARACTERS = 20_000
 
@@ -99,6 +101,8 @@ class SourceForm(ServedForm):
         self.initial.setdefault("told_apart_by", " ".join(row.dedupe_fields))
         for name in FIELDS:
             self.initial.setdefault(f"path_{name}", row.mapping.get(name, ""))
+        with contextlib.suppress(ServiceError):
+            self.paths = tuple(paths_of(sample_payload(row.sample))) if row.sample else ()
 
     @property
     def wants_preview(self) -> bool:
@@ -137,13 +141,21 @@ class SourceForm(ServedForm):
         return None
 
 
-def _path_field(name: str) -> forms.CharField:
-    widget = forms.TextInput(attrs={"size": 80, "list": "sample-paths", "spellcheck": "false"})
-    return forms.CharField(label=name, required=False, widget=widget)
-
-
+_LABELS = {
+    "source_id": _("The vendor's id of the alert"), "title": _("Title"), "description": _("Description"),
+    "severity": _("Severity"), "event_at": _("Time of the event"), "source_ip": _("Source address"),
+    "dest_ip": _("Destination address"), "hostname": _("Host"), "username": _("User"), "rule_name": _("Rule, by name"),
+    "rule_id": _("Rule, by number"), "tags": _("Tags"), "techniques": _("ATT&CK techniques"),
+    "group_key": _("What the vendor groups alerts by"), "vendor_url": _("Link to the vendor's console"),
+    "partner": _("Partner"), "process": _("Processes"), "command_line": _("Command lines"), "filename": _("File names"),
+    "email": _("E-mail addresses"),
+}  # fmt: skip
 for _name in FIELDS:
-    SourceForm.declared_fields[f"path_{_name}"] = _path_field(_name)
+    SourceForm.declared_fields[f"path_{_name}"] = forms.CharField(
+        label=_LABELS[_name],
+        required=False,
+        widget=forms.TextInput(attrs={"size": 80, "list": "sample-paths", "spellcheck": "false"}),
+    )
 
 
 @admin.register(AlertSource)

@@ -171,7 +171,7 @@ class AlertSource(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     slug = models.CharField(
         _("name in the address"), max_length=50, unique=True,
-        help_text=_("Small letters, digits, - and _: /api/v1/webhooks/alerts/<name>."),
+        help_text=_("Small letters, digits, - and _. Alerts of it are posted to /api/v1/webhooks/alerts/ and this name."),
     )  # fmt: skip
     # Field of an alert -> paths, separated by blanks. Empty: the source has a normaliser in code.
     mapping = models.JSONField(default=dict, blank=True)

@@ -25,7 +25,7 @@ class Migration(migrations.Migration):
                 (
                     "slug",
                     models.CharField(
-                        help_text="Small letters, digits, - and _: /api/v1/webhooks/alerts/<name>.",
+                        help_text="Small letters, digits, - and _. Alerts of it are posted to /api/v1/webhooks/alerts/ and this name.",
                         max_length=50,
                         unique=True,
                         verbose_name="name in the address",

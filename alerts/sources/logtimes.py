@@ -13,7 +13,7 @@ _CEF = re.compile(
     r"([A-Za-z]{3})[a-z]{0,6}\.? +([0-9]{1,2}),? +(?:([0-9]{4}),? +)?([0-9]{1,2}):([0-9]{2}):([0-9]{2})"
     r"(?:[.,]([0-9]{1,9}))?(?: +([A-Za-z0-9:+_/-]{1,40}))?"
 )
-_MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _OFFSET = re.compile(r"(?:GMT|UTC|Z)?([+-])([0-9]{1,2}):?([0-9]{2})?")
 _ZONES = {
     "EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7, "WET": 0, "WEST": 1, "CET": 1,
@@ -101,7 +101,7 @@ def _parts(text: str, pattern: object) -> dict[str, str | None] | None:
         quoted, letter = token[1], token[2]
         if letter:
             part = _WORD_MONTH if letter in "ML" and len(token[0]) > 2 else _JAVA.get(letter.replace("L", "M"))
-            if part is None or f"{part[:8]}" in expression and "(?P<" in part:
+            if part is None:
                 return None
             expression += part
         else:

@@ -79,11 +79,12 @@ _NO_EVIDENCE = (
     ).split(),
 )  # fmt: skip
 # Fields that often have several values, one per line where the sender joined them.
-_MULTIPLE = frozenset(
-    """src src_ip dest dest_ip dvc host user src_user dest_user tag eventtype orig_source source risk_object threat_object
-    signature url domain query file_name file_hash process_name mitre_attack mitre_technique_id analyticstories urgency
-    severity security_domain orig_host src_host dest_host""".split()
-)
+_MULTIPLE = {
+    "src", "src_ip", "dest", "dest_ip", "dvc", "host", "user", "src_user", "dest_user", "tag", "eventtype", "orig_source",
+    "source", "risk_object", "threat_object", "signature", "url", "domain", "query", "file_name", "file_hash",
+    "process_name", "mitre_attack", "mitre_technique_id", "analyticstories", "urgency", "severity", "security_domain",
+    "orig_host", "src_host", "dest_host",
+}  # fmt: skip
 _TOKEN = re.compile(r"\$(?:result\.)?([A-Za-z0-9_.]{1,60})\$")
 # The first digits of ES's dispositions: 1 true positive, 2 benign positive, 3 and 4 false positive.
 _DISPOSITIONS = {"true positive": "malicious", "benign positive": "benign", "false positive": "benign"}
