@@ -32,6 +32,8 @@ SLUGS: tuple[str, ...] = (
     "ecs",
     "thehive",
     "iris",
+    "cef",
+    "leef",
     GENERIC,
 )
 

@@ -11,6 +11,7 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
+from alerts.jsonwalk import clean
 from alerts.sources.base import MAX_TAG, MAX_TAGS, NormalisedAlert, Reader
 from alerts.sources.mapping import Mapping, ignore, read
 from alerts.sources.registry import Source, sign
@@ -119,7 +120,9 @@ def _number(reader: Reader, labels: Any) -> str | None:
     start, fingerprint = reader.whole_text(("startsAt",)), reader.whole_text(("fingerprint",))
     if fingerprint is None and type(labels) is dict and labels:
         pairs = sorted(f"{key}={value}"[:1000] for key, value in labels.items() if type(value) is str)
-        fingerprint = hashlib.sha256("\n".join(pairs).encode("utf-8", "replace")).hexdigest()[:16] if pairs else None
+        fingerprint = (
+            hashlib.sha256("\n".join(pairs).encode("utf-8", "replace")).hexdigest()[:16] if pairs else None
+        )
     return f"{fingerprint}:{start}" if fingerprint and start else None
 
 
@@ -144,5 +147,5 @@ def _tags(reader: Reader, labels: Any) -> tuple[str, ...]:
     for key, value in list(labels.items())[: MAX_TAGS * 2]:
         text = reader.as_text(key, value) if type(value) in (str, int) else None
         if text and key not in _NO_TAGS and not key.startswith("__"):
-            found.append(reader.cut("a value of tags", f"{key}:{text}", MAX_TAG))
+            found.append(reader.cut("a value of tags", clean(f"{key}:{text}"), MAX_TAG))
     return tuple(dict.fromkeys(found))[:MAX_TAGS]

@@ -56,8 +56,7 @@ _MAPPING = Mapping(
     dest_ip=_of_fields("fd.sip fd.rip"),
     hostname="hostname " + _of_fields("evt.hostname k8s.node.name ka.node k8s.pod.name container.name"),
     username=_of_fields(
-        "user.name user.loginname ka.user.name ct.user okta.actor.alternateID okta.actor.name github.user gcp.user "
-        "user.uid"
+        "user.name user.loginname ka.user.name ct.user okta.actor.alternateID okta.actor.name github.user gcp.user"
     ),
     rule_name="rule",
     tags="tags",
@@ -66,10 +65,10 @@ _MAPPING = Mapping(
     command_line=_of_fields("proc.cmdline proc.pcmdline"),
 )
 _NO_EVIDENCE = (
-    "output", "source", "tags", "rule",
+    "output", "source", "rule",
     *_of_fields(
-        "container k8s ka.target ka.uri ka.req.pod.containers.image ka.resp evt.type evt.arg proc.name proc.pname "
-        "proc.cmdline proc.pcmdline proc.tty user.uid user.loginuid group ct.request ct.response ct.useragent"
+        "container k8s ka.target ka.uri ka.req.pod.containers.image ka.resp evt.type evt.arg proc.tty "
+        "user.uid user.loginuid group ct.request ct.response ct.useragent"
     ).split(),
 )  # fmt: skip
 # 10.0.0.5:51234->203.0.113.7:443, [2001:db8::1]:5->[2001:db8::2]:443
@@ -83,12 +82,6 @@ def normalise(payload: dict[str, Any], severities: Severities = SOURCE.severitie
     reader = Reader(payload)
     source, dest = _ends(reader, fields)
     own = tuple(_observables(fields))
-    tags = reader.strings("tags", ("tags",), 100, 50)
-    techniques = tuple(tag.upper() for tag in tags if re.fullmatch(r"[Tt][0-9]{4}(\.[0-9]{3})?", tag))
-    entities = {name: reader.every(*_MAPPING.paths[name]) for name in ("process", "command_line")}
-    made = [
-        observable(kind, value, _MAPPING.paths[kind][0]) for kind, values in entities.items() for value in values
-    ]
     # The sentence repeats the fields; without fields it is all there is.
     ignore(reader, *(_NO_EVIDENCE if fields else _NO_EVIDENCE[1:]))
     return read(
@@ -99,9 +92,7 @@ def normalise(payload: dict[str, Any], severities: Severities = SOURCE.severitie
         title=None if reader.has("rule") else reader.whole_text(("output",)) or "Falco alert",
         source_ip=source,
         dest_ip=dest,
-        tags=tags,
-        techniques=techniques,
-        observables=(*own, *(one for one in made if one is not None)),
+        observables=own,
     )
 
 
@@ -131,7 +122,10 @@ def _number(reader: Reader) -> str | None:
 def _ends(reader: Reader, fields: dict[str, Any]) -> tuple[str | None, str | None]:
     """Client and server; of a connection that is only named, its left and its right end."""
     paths = _MAPPING.paths
-    source, dest = reader.address("source_ip", paths["source_ip"]), reader.address("dest_ip", paths["dest_ip"])
+    source, dest = (
+        reader.address("source_ip", paths["source_ip"]),
+        reader.address("dest_ip", paths["dest_ip"]),
+    )
     name = fields.get("fd.name")
     if source is None and dest is None and type(name) is str:
         ends = _TUPLE.fullmatch(name.strip()[:200])

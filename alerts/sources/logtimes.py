@@ -41,7 +41,9 @@ def zone_of(text: object) -> tzinfo | None:
     offset = _OFFSET.fullmatch(text.upper())
     if offset:
         minutes = int(offset[2]) * 60 + int(offset[3] or 0)
-        return timezone(timedelta(minutes=minutes if offset[1] == "+" else -minutes)) if minutes < 1440 else None
+        return (
+            timezone(timedelta(minutes=minutes if offset[1] == "+" else -minutes)) if minutes < 1440 else None
+        )
     if text.upper() in _ZONES:
         return timezone(timedelta(hours=_ZONES[text.upper()]))
     if "/" not in text:
@@ -52,7 +54,9 @@ def zone_of(text: object) -> tzinfo | None:
         return None
 
 
-def line_time(reader: Reader, paths: tuple[str, ...], pattern: object = None, zone: object = None) -> datetime | None:
+def line_time(
+    reader: Reader, paths: tuple[str, ...], pattern: object = None, zone: object = None
+) -> datetime | None:
     """The first readable time at ``paths``, written in Java's ``pattern`` if there is one.
 
     ``zone`` is what the line says of its device's zone; without any, UTC is meant.
@@ -70,7 +74,9 @@ def line_time(reader: Reader, paths: tuple[str, ...], pattern: object = None, zo
     return None
 
 
-def _read(value: str | int | float, pattern: object, default: tzinfo | None) -> tuple[datetime | None, str | None]:
+def _read(
+    value: str | int | float, pattern: object, default: tzinfo | None
+) -> tuple[datetime | None, str | None]:
     if type(value) is str:
         text = value.strip()[:100]
         parts = _parts(text, pattern) or _cef_parts(text)
@@ -100,7 +106,9 @@ def _parts(text: str, pattern: object) -> dict[str, str | None] | None:
     for token in _TOKEN.finditer(pattern):
         quoted, letter = token[1], token[2]
         if letter:
-            part = _WORD_MONTH if letter in "ML" and len(token[0]) > 2 else _JAVA.get(letter.replace("L", "M"))
+            part = (
+                _WORD_MONTH if letter in "ML" and len(token[0]) > 2 else _JAVA.get(letter.replace("L", "M"))
+            )
             if part is None:
                 return None
             expression += part
@@ -121,7 +129,9 @@ def _moment(parts: dict[str, str | None], default: tzinfo | None) -> tuple[datet
     note = None
     if zone is None:
         named = parts.get("zone")
-        note = f"zone “{named}” is not known; read as UTC" if named else "a time without a zone is read as UTC"
+        note = (
+            f"zone “{named}” is not known; read as UTC" if named else "a time without a zone is read as UTC"
+        )
     try:
         month = _MONTHS.index(name[:3].lower()) + 1 if name else int(parts.get("month") or 1)
         hour = int(parts.get("hour") or 0) % 24

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import unquote_plus
 
 from alerts.iocs import ObservableValue
+from alerts.jsonwalk import fold
 from alerts.sources.base import MAX_TAG, NormalisedAlert, Reader, techniques_in
 from alerts.sources.mapping import Mapping, ignore, is_address, observable, read, with_embedded_json
 from alerts.sources.registry import Source, sign
@@ -47,14 +49,18 @@ def _of_row(paths: str) -> str:
 
 
 _MAPPING = Mapping(
-    title=_of_row("rule_title rule_name") + " search_name " + _of_row("savedsearch_name signature name title source"),
+    title=_of_row("rule_title rule_name")
+    + " search_name "
+    + _of_row("savedsearch_name signature name title source"),
     description=_of_row("rule_description description risk_message message savedsearch_description"),
     severity=_of_row("urgency severity alert_severity alert.severity priority"),
-    event_at=_of_row("_time event_time orig_time lastTime firstTime trigger_time info_search_time info_max_time"),
+    event_at=_of_row(
+        "_time event_time orig_time lastTime firstTime trigger_time info_search_time info_max_time"
+    ),
     source_ip=_of_row("src_ip src source_ip orig_src src_ipv6"),
     dest_ip=_of_row("dest_ip dest dst_ip dst dest_ipv6"),
     username=_of_row("user src_user user_id user_name username dest_user"),
-    rule_name=_of_row("rule_name") + " search_name " + _of_row("search_name savedsearch_name"),
+    rule_name=_of_row("rule_name search_name savedsearch_name"),
     rule_id=_of_row("detection_id"),
     vendor_url="results_link",
     partner=_of_row("partner customer tenant"),
@@ -66,7 +72,10 @@ _TECHNIQUES = _of_row(
     "annotations.mitre_attack annotations.mitre_attack.mitre_technique_id annotations_mitre_attack mitre_attack "
     "mitre_technique_id mitre_technique rule_attack_tactic_technique"
 ).split()
-_HOSTS = _of_row("dest_nt_host dest_host dest_dns dest src_nt_host src_host src_dns src dvc orig_host").split()
+_HOSTS = _of_row(
+    "dest_nt_host dest_host dest_dns dest src_nt_host src_host src_dns src dvc orig_host"
+).split()
+_HOST_FIELDS = frozenset(map(fold, (*_HOSTS, *_of_row("risk_object entity").split())))
 _NO_EVIDENCE = (
     "sid", "owner", "app", "search_name", "results_link",
     *_of_row(
@@ -85,6 +94,8 @@ _MULTIPLE = {
     "process_name", "mitre_attack", "mitre_technique_id", "analyticstories", "urgency", "severity", "security_domain",
     "orig_host", "src_host", "dest_host",
 }  # fmt: skip
+_NTH_ROW = re.compile(r"\| ?head ([0-9]{1,9}) ?\| ?tail 1\b")
+_OF_MODEL = frozenset({"src", "src_ip", "dest", "dest_ip", "user", "src_user", "dvc", "signature"})
 _TOKEN = re.compile(r"\$(?:result\.)?([A-Za-z0-9_.]{1,60})\$")
 # The first digits of ES's dispositions: 1 true positive, 2 benign positive, 3 and 4 false positive.
 _DISPOSITIONS = {"true positive": "malicious", "benign positive": "benign", "false positive": "benign"}
@@ -103,7 +114,8 @@ def normalise(payload: dict[str, Any], severities: Severities = SOURCE.severitie
     techniques = techniques_in(value for value in reader.every(*_TECHNIQUES) if type(value) is str)
     tags = reader.strings("tags", tuple(_of_row("security_domain tag analyticstories").split()), MAX_TAG, 20)
     title = _filled(reader.whole_text(_MAPPING.paths["title"]), row) or _nameless(reader)
-    search = reader.whole_text(("search_name", "result.search_name"))
+    search = reader.whole_text(("result.search_name", "search_name"))
+    link = reader.raw("results_link")
     ignore(reader, *_NO_EVIDENCE, *(("result.host", "host") if notable else ()))
     return read(
         reader,
@@ -118,6 +130,7 @@ def normalise(payload: dict[str, Any], severities: Severities = SOURCE.severitie
         or (search if search != reader.whole_text(_MAPPING.paths["rule_name"]) else None),
         techniques=techniques,
         tags=tags,
+        vendor_url=link,
         observables=found,
         determination=_verdict(row),
         resolved=notable and _is_over(row),
@@ -142,6 +155,10 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
         for key, value in row.items()
         if not key.startswith("__mv_")
     }
+    for key in list(row):
+        model, dot, name = key.partition(".")  # IDS_Attacks.src: a field with its data model
+        if dot and name in _OF_MODEL and model != "annotations":
+            row.setdefault(name, row[key])
     return with_embedded_json(row, "annotations")
 
 
@@ -156,14 +173,21 @@ def _number(payload: dict[str, Any], row: dict[str, Any]) -> str | None:
     for value in (row.get("event_id"), row.get("finding_id"), row.get("notable_id"), row.get("rule_id")):
         if type(value) is str and ("@@" in value or (len(value) >= 32 and not value.isdigit())):
             return value.strip()
-    for value in (payload.get("sid"), row.get("orig_sid")):
-        if type(value) is str and value.strip():
-            rid = row.get("orig_rid")
-            return value.strip() if value is payload.get("sid") or type(rid) is not str else f"{value.strip()}:{rid}"
-    return None
+    sid, rid = payload.get("sid"), row.get("orig_rid")
+    if type(sid) is not str or not sid.strip():
+        sid = row.get("orig_sid")
+        if type(sid) is not str or not sid.strip():
+            return None
+        return f"{sid.strip()}:{rid}" if type(rid) is str else sid.strip()
+    # An alert "for each result" comes once per row, with one sid; the link leads to "… | head 3 | tail 1".
+    link = payload.get("results_link")
+    nth = _NTH_ROW.search(unquote_plus(link[:3000])) if type(link) is str else None
+    return f"{sid.strip()}:{nth[1]}" if nth else sid.strip()
 
 
-def _host(reader: Reader, row: dict[str, Any], notable: bool) -> tuple[str | None, tuple[ObservableValue, ...]]:
+def _host(
+    reader: Reader, row: dict[str, Any], notable: bool
+) -> tuple[str | None, tuple[ObservableValue, ...]]:
     """The machine it is about, and all named ones: ``src`` and ``dest`` hold names as often as addresses."""
     names: dict[str, str] = {}
     for path in _HOSTS:
@@ -174,11 +198,17 @@ def _host(reader: Reader, row: dict[str, Any], notable: bool) -> tuple[str | Non
         for key in ("risk_object", "entity"):
             text = reader.as_text(key, row.get(key))
             if text and not is_address(text):
-                names.setdefault(text, f"result.{key}")
-    # A notable's own host is the search head.
-    host = None if notable else reader.whole_text(("result.host", "host"))
+                names.setdefault(text, key)
     made = [observable("hostname", name, path) for name, path in names.items()]
-    return next(iter(names), host), tuple(one for one in made if one is not None)
+    found = tuple(one for one in made if one is not None)
+    hosts = [name for name, one in zip(names, made, strict=True) if one is not None]
+    # What is a machine's name here is not to be read as a domain as well.
+    leaves = [
+        leaf for leaf in reader.walk.leaves if leaf.value not in hosts or leaf.folded not in _HOST_FIELDS
+    ]
+    reader.walk = reader.walk._replace(leaves=leaves)
+    # A notable's own host is the search head.
+    return next(iter(hosts), None if notable else reader.whole_text(("result.host", "host"))), found
 
 
 def _filled(text: str | None, row: dict[str, Any]) -> str | None:
@@ -196,7 +226,7 @@ def _filled(text: str | None, row: dict[str, Any]) -> str | None:
 
 def _nameless(reader: Reader) -> str:
     app = reader.whole_text(("app",))
-    return f"Splunk alert of an unsaved search{f' in {app}' if app else ''}"
+    return f"Splunk alert of an unsaved search{f' (app {app})' if app else ''}"
 
 
 def _verdict(row: dict[str, Any]) -> str | None:

@@ -51,7 +51,12 @@ _MAPPING = Mapping(
     techniques="alert.metadata.mitre_technique_id",
     group_key="community_id flow_id",
 )
-_TAGS = ("alert.category", "alert.metadata.tag", "alert.metadata.malware_family", "alert.metadata.affected_product")
+_TAGS = (
+    "alert.category",
+    "alert.metadata.tag",
+    "alert.metadata.malware_family",
+    "alert.metadata.affected_product",
+)
 _NO_EVIDENCE = (
     "host", "in_iface", "packet", "packet_info", "payload", "http.http_response_body", "http.http_request_body", "metadata",
     "alert.metadata", "alert.references", "alert.rule", "alert.category", "flow.src_ip", "flow.dest_ip", "ssh.client.software",
@@ -65,7 +70,10 @@ def normalise(payload: dict[str, Any], severities: Severities = SOURCE.severitie
     payload = _event(payload)
     reader = Reader(payload)
     paths = _MAPPING.paths
-    source, dest = reader.address("source_ip", paths["source_ip"]), reader.address("dest_ip", paths["dest_ip"])
+    source, dest = (
+        reader.address("source_ip", paths["source_ip"]),
+        reader.address("dest_ip", paths["dest_ip"]),
+    )
     tags = _tags(reader)
     own = tuple(_observables(reader))
     grade = reader.raw("alert.metadata.signature_severity")
@@ -73,7 +81,9 @@ def normalise(payload: dict[str, Any], severities: Severities = SOURCE.severitie
     techniques = techniques_in(value for value in reader.every(*paths["techniques"]) if type(value) is str)
     number, sentence = _number(reader), _sentence(reader)
     title = reader.whole_text(paths["title"]) or _nameless(reader)
-    ignore(reader, *_NO_EVIDENCE)
+    # The file's name is the path of the request, which is read as part of its address.
+    repeated = ("files.filename", "fileinfo.filename") if reader.raw("app_proto") == "http" else ()
+    ignore(reader, *_NO_EVIDENCE, *repeated)
     return read(
         reader,
         _MAPPING,

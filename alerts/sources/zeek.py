@@ -7,10 +7,11 @@ https://docs.zeek.org/en/current/zeek-notice-index.html
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from alerts.sources.base import MAX_TAG, NormalisedAlert, Reader, techniques_in
-from alerts.sources.mapping import Mapping, ignore, read, with_embedded_json
+from alerts.sources.mapping import Mapping, ignore, read, stated, with_embedded_json
 from alerts.sources.registry import Source, sign
 from alerts.sources.severity import CRITICAL, HIGH, INFORMATIONAL, LOW, MEDIUM, Severities
 
@@ -67,6 +68,8 @@ _NO_EVIDENCE = (
     "file_mime_type", "suppress_for", "agent", "host", "log", "input", "event", "ecs", "fileset", "service", "observer",
     "source", "destination", "related", "network",
 )  # fmt: skip
+# The link into a malware registry, with the hash of a file of ours.
+_LOOKED_UP = re.compile(r"virustotal\.com/\S{0,60}?([0-9a-f]{32,64})(?![0-9a-f])")
 _IDENTITY = ("ts", "note", "uid", "fuid", "src", "dst", "p", "n", "sub")
 
 
@@ -76,7 +79,9 @@ def normalise(payload: dict[str, Any], severities: Severities = SOURCE.severitie
     note = reader.whole_text(("note",))
     sentences = [value for value in (reader.raw("sub"), reader.raw("msg")) if type(value) is str]
     tags = _tags(reader, note)
-    ignore(reader, *_NO_EVIDENCE)
+    looked_up = _LOOKED_UP.search(sentences[0][:1000]) if sentences and reader.has("sub") else None
+    file = stated("hash", looked_up[1], "sub") if looked_up else None
+    ignore(reader, *_NO_EVIDENCE, *(("sub",) if file else ()))
     return read(
         reader,
         _MAPPING,
@@ -87,6 +92,7 @@ def normalise(payload: dict[str, Any], severities: Severities = SOURCE.severitie
         # BZAR, MITRE's notices for ATT&CK, name techniques in their text.
         techniques=techniques_in(sentences) if note and note.upper().startswith("ATTACK::") else (),
         tags=tags,
+        observables=(file,) if file else (),
     )
 
 
@@ -100,7 +106,9 @@ def _notice(payload: dict[str, Any]) -> dict[str, Any]:
             inner = holder.get(key)
             if type(inner) is dict and ("note" in inner or "msg" in inner):
                 around = {name: value for name, value in payload.items() if name not in ("zeek", key)}
-                named = {"uid": holder["session_id"]} if holder is not payload and "session_id" in holder else {}
+                named = (
+                    {"uid": holder["session_id"]} if holder is not payload and "session_id" in holder else {}
+                )
                 return {**around, **named, **inner}
     return payload
 
