@@ -241,7 +241,7 @@ def write(batch: Sequence[Incoming]) -> None:
         # The driver's own cursor: binary arrays bound by the server, which Django's cursor does not offer.
         cursor = psycopg.Cursor(connection.connection)
         if careful := [item for item in batch if item.row is not None and item.depends_on_what_is_known]:
-            _decide(cursor, careful)
+            _decide(cursor, batch, careful)
         firsts: dict[bytes, Incoming] = {}
         observables = rows.Observables()
         for item in batch:
@@ -277,16 +277,20 @@ def _write_new(
     return stored.alerts, stored.observables
 
 
-def _decide(cursor: psycopg.Cursor[Any], careful: list[Incoming]) -> None:
+def _decide(cursor: psycopg.Cursor[Any], batch: Sequence[Incoming], careful: list[Incoming]) -> None:
     """By policy: who ends an alert that never came is no alert; who comes too late for its alert, or after it was
     resolved, is a new one."""
     known = rows.find_known(cursor, sorted({item.key for item in careful}))
     retired: dict[bytes, rows.Known] = {}
-    for item in careful:
+    coming: set[bytes] = set()  # alerts that begin and end in one batch
+    for item in batch:
         policy, alert, before = item.settings, item.alert, known.get(item.key)
-        assert alert is not None
+        if item.row is None or alert is None:
+            continue
+        if not alert.only_closes:
+            coming.add(item.key)
         if before is None:
-            if alert.only_closes:
+            if alert.only_closes and item.key not in coming:
                 item.row, item.reason = None, _("It says that an alert is over which never came")
         elif policy is not None and (
             (policy.window is not None and item.received_at - before.last_seen > policy.window)

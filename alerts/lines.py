@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from itertools import islice
 
-_START = re.compile(r"(?:^|[\s:>])(CEF|LEEF):([0-9]{1,2}(?:\.[0-9]{1,2})?)\|")
+_START = re.compile(r"(?:^|[\s:>])(CEF|LEEF): ?([0-9]{1,2}(?:\.[0-9]{1,2})?)\|")
 # A key starts the extension or follows a blank, and its "=" is not escaped.
 _CEF_KEY = re.compile(r"(?:^|\s)([A-Za-z0-9_.\[\]]{1,128})=")
 # Possessive: a header field is either there or not, there is nothing to try again.

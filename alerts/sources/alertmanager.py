@@ -87,6 +87,7 @@ def normalise(payload: dict[str, Any], severities: Severities = SOURCE.severitie
     rule = _GRAFANA_RULE.search(link[:2000]) if type(link) is str else None
     status = payload.get("status")
     status = status.get("state") if type(status) is dict else status
+    over = type(status) is str and status.strip().lower() == "resolved"
     host, tags = _host(reader), _tags(reader, payload.get("labels"))
     grafana = [reader.raw(path) for path in ("panelURL", "dashboardURL", "externalURL")]
     ignore(reader, *_NO_EVIDENCE)
@@ -100,7 +101,8 @@ def normalise(payload: dict[str, Any], severities: Severities = SOURCE.severitie
         rule_id=rule[1] if rule and not reader.has("labels.__alert_rule_uid__") else None,
         tags=tags,
         vendor_url=link if type(link) is str and link else next((one for one in grafana if one), None),
-        resolved=type(status) is str and status.strip().lower() == "resolved",
+        resolved=over,
+        only_closes=over,
     )
 
 

@@ -116,7 +116,8 @@ def read(reader: Reader, mapping: Mapping, severities: Severities, **found: Any)
     }
     event_at = found.get("event_at") or reader.time(paths["event_at"])
     own = (*found.get("observables", ()), *_entities(reader, paths))
-    return finish(reader, values, event_at, own, resolved=bool(found.get("resolved")))
+    over, only = bool(found.get("resolved")), bool(found.get("only_closes"))
+    return finish(reader, values, event_at, own, resolved=over, only_closes=only)
 
 
 def finish(
@@ -126,6 +127,7 @@ def finish(
     own: tuple[ObservableValue, ...] = (),
     *,
     resolved: bool = False,
+    only_closes: bool = False,
 ) -> NormalisedAlert:
     """The alert of the fields in ``values``, with the observables of the whole payload after those in ``own``."""
     found = extract_walk(reader.walk)
@@ -141,6 +143,7 @@ def finish(
         **values,
         event_at=event_at,
         resolved=resolved,
+        only_closes=only_closes,
         observables=observables,
         iocs=public_groups(observables),
         normalized={

@@ -246,6 +246,7 @@ def test_cef() -> None:
         "name": "Port scan", "severity": "8", "src": "198.51.100.4", "dst": "10.0.0.9", "msg": "a scan of x=1 and more",
         "suser": "bob", "cs1Label": "Rule", "cs1": "",
     }  # fmt: skip
+    assert one(CEF.replace("CEF:0", "CEF: 0").encode())[0] == one(CEF.encode())[0], "as FortiGate writes it"
     assert one(b"CEF:0|a|b|c|d|e|5|name=other key=v\\\\w\\nx")[0] == {
         "_format": "cef", "deviceVendor": "a", "deviceProduct": "b", "deviceVersion": "c", "signatureId": "d",
         "name": "e", "severity": "5", "key": "v\\w\nx",
