@@ -27,6 +27,9 @@ MAX_SEVERITIES = 100
 MAX_HOURS = 24 * 366
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,49}", re.ASCII)
 _PATHS = re.compile(r"[^\s\x00-\x1f]{1,200}(?: [^\s\x00-\x1f]{1,200}){0,19}")
+CHANGEABLE = (
+    "slug", "mapping", "severities", "dedupe_fields", "dedupe_hours", "on_recurrence", "on_resolved", "sample", "updated_at",
+)  # fmt: skip
 FIELDS = tuple(field.name for field in fields(Mapping))
 """Fields of an alert that a mapping fills."""
 
@@ -66,7 +69,7 @@ def save_source(
     if AlertSource.objects.filter(slug=row.slug).exclude(pk=row.pk).exists():
         raise Conflict(_("There is a source of that name"))
     row.updated_at = clock.now()
-    row.save()
+    row.save(force_insert=is_new, update_fields=None if is_new else CHANGEABLE)
     _audit(actor, "source_created" if is_new else "source_changed", row)
     return row
 

@@ -11,7 +11,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.utils import timezone
 
 from alerts import services as alert_services
-from alerts.models import Alert, Delivery
+from alerts.models import Alert, AlertSource, Delivery
 from incidents import services as incident_services
 from incidents.suggestions import dismiss_suggestion, suggestions
 from opensoar.accounts.models import Partner, User
@@ -186,6 +186,7 @@ def _engine(customer: Customer, alert: Alert) -> None:
     secret = Secret.objects.create(
         name=f"key-{mark}", description=f"For {mark}", partner=partner, value=mark.encode()
     )
+    source = AlertSource.objects.create(slug="lab")
     connector = Connector.objects.create(
         kind="docker",
         name=f"docker {mark}",
@@ -195,7 +196,7 @@ def _engine(customer: Customer, alert: Alert) -> None:
     )
     customer.ids |= {
         "playbook": str(playbook.pk), "run": str(run.pk), "waiting_run": str(waiting.pk), "failed_run": str(failed.pk),
-        "approval": str(approval.pk), "secret": str(secret.pk), "connector": str(connector.pk),
+        "approval": str(approval.pk), "secret": str(secret.pk), "connector": str(connector.pk), "source": str(source.pk),
     }  # fmt: skip
 
 
