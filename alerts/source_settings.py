@@ -79,7 +79,8 @@ def normaliser_from(slug: str, mapping: dict[str, str], severities: dict[str, st
             return normalise
         own = sources.source(slug).severities if slug in sources.SLUGS else Severities({})
         return partial(normalise, severities=_changed(own, severities))
-    table = _changed(Severities({**WORDS}), severities)
+    words: dict[str | float, str] = dict(WORDS.items())
+    table = _changed(Severities(words), severities)
     paths = Mapping(**mapping)
 
     def mapped(payload: dict[str, Any]) -> Any:
