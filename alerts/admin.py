@@ -10,8 +10,8 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
-from alerts.models import AlertSource, Delivery
-from alerts.services import delete_source, save_source
+from alerts.models import AlertSource, Delivery, ObservableExclusion
+from alerts.services import delete_exclusion, delete_source, save_exclusion, save_source
 from alerts.services.sources import FIELDS, paths_of, preview, sample_payload
 from alerts.sources.base import NormalisedAlert
 from opensoar.accounts.admin_base import Scoped, Served, ServedForm, actor_of
@@ -197,3 +197,38 @@ class SourceAdmin(Served):
         form = context["adminform"].form
         context.update(preview=form.preview, sample_paths=form.paths)
         return super().render_change_form(request, context, *args, **kwargs)
+
+
+class ExclusionForm(ServedForm):
+    """A network or domain that is no indicator."""
+
+    class Meta:
+        model = ObservableExclusion
+        fields = ("value", "kind", "reason")
+
+    def serve(self, actor: Actor, data: dict[str, Any]) -> Any:
+        return save_exclusion(
+            actor=actor, exclusion=None if self.is_new else self.instance, kind=data["kind"], value=data["value"],
+            reason=data["reason"],
+        )  # fmt: skip
+
+
+@admin.register(ObservableExclusion)
+class ExclusionAdmin(Served):
+    """Own networks and domains, and those that are harmless wherever they appear."""
+
+    shared = True  # they count for every partner's alerts
+    form = ExclusionForm
+    list_display = ("value", "kind", "reason", "updated_at")
+    list_filter = ("kind",)
+    search_fields = ("value", "reason")
+
+    def seen(self, rows: Any, actor: Actor) -> Any:
+        return rows if actor.partner_ids is None else rows.none()
+
+    def delete_model(self, request: HttpRequest, obj: ObservableExclusion) -> None:
+        delete_exclusion(actor=actor_of(request), exclusion=obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+        for exclusion in queryset:
+            self.delete_model(request, exclusion)

@@ -370,7 +370,7 @@ def _created(row: rows.Observed, item: Incoming) -> CreatedObservable:
         "value": row.value,
         "internal": row.internal,
         "source": row.source,
-        "tags": [],
+        "tags": list(row.tags),
         "partner": item.partner,
         "first_seen": row.created_at,
     }

@@ -16,6 +16,7 @@ from uuid import UUID
 import orjson
 import psycopg
 
+from alerts.exclusions import ALLOWED
 from alerts.sources.base import NormalisedAlert
 from opensoar.ids import uuid7
 
@@ -65,6 +66,7 @@ _OBSERVABLE = {
     "value": "text",
     "value_hash": "text",
     "internal": "bool",
+    "tags": "varchar[]",
     "source": "text",
     "created_at": "timestamptz",
 }
@@ -112,13 +114,13 @@ WITH d AS MATERIALIZED (
 ), delivered AS (
   INSERT INTO alerts_delivery ({", ".join(_DELIVERY)}, body) SELECT * FROM v {_DELIVERY_AGAIN}
 ), o AS MATERIALIZED (
-  SELECT id, partner_id, type, value, decode(value_hash, 'hex') AS value_hash, internal, source, created_at
+  SELECT id, partner_id, type, value, decode(value_hash, 'hex') AS value_hash, internal, tags, source, created_at
   FROM {_rows("o", _OBSERVABLE)}
 ), known AS (
   SELECT o.id AS mine, x.id FROM o {_found("o")}
 ), added AS (
-  INSERT INTO alerts_observable ({", ".join(_OBSERVABLE)}, tags, enrichment_status)
-  SELECT o.*, '{{}}', 'pending' FROM o ON CONFLICT (partner_id, type, value_hash) DO NOTHING RETURNING id
+  INSERT INTO alerts_observable ({", ".join(_OBSERVABLE)}, enrichment_status)
+  SELECT o.*, 'pending' FROM o ON CONFLICT (partner_id, type, value_hash) DO NOTHING RETURNING id
 ), linked AS (
   INSERT INTO alerts_alertobservable (alert_id, observable_id, field)
   SELECT l.alert_id, every.id, l.field
@@ -179,6 +181,7 @@ class Link(NamedTuple):
     value: str
     value_hash: str
     internal: bool
+    tags: tuple[str, ...]
     field: str
 
 
@@ -228,6 +231,7 @@ class Observed(NamedTuple):
     value: str
     value_hash: str
     internal: bool
+    tags: tuple[str, ...]
     source: str
     created_at: datetime
     alert_id: UUID
@@ -280,7 +284,9 @@ def alert_row(
         "created_at": received_at,
     }
     links = {
-        (o.type, o.value): Link(o.type, o.value, _hash(o.value), o.internal, o.field[:200])
+        (o.type, o.value): Link(
+            o.type, o.value, _hash(o.value), o.internal, (ALLOWED,) if o.allowed else (), o.field[:200]
+        )
         for o in reversed(alert.observables)  # reversed: of two fields with one value the first one counts
     }
     return AlertRow(orjson.dumps(row), list(links.values()), content_hash)
@@ -315,7 +321,7 @@ class Observables:
         for link in row.links:
             key = (partner_id, link.type, link.value_hash)
             if key not in self._rows:
-                self._rows[key] = Observed(uuid7(), partner_id, *link[:4], source, received_at, alert_id)
+                self._rows[key] = Observed(uuid7(), partner_id, *link[:5], source, received_at, alert_id)
             self.links.append((alert_id, *key, link.field))
 
     def parameters(self) -> list[str]:

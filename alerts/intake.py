@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from alerts import sources
+from alerts.exclusions import mark
 from alerts.ingest import Incoming
 from alerts.payloads import Item, parse_body
 from alerts.senders import Sender, partner_named
@@ -101,7 +102,7 @@ def _understand(incoming: Incoming, envelope: Envelope, number: int) -> None:
     try:
         slug, confidence = _reader_of(incoming, envelope)
         incoming.settings = settings = settings_of(slug)
-        incoming.alert = alert = settings.normalise(incoming.payload)
+        incoming.alert = alert = mark(settings.normalise(incoming.payload))
         notes = list(alert.notes)
         if confidence:
             told = {"source": slug, "confidence": confidence}

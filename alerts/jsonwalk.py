@@ -60,10 +60,10 @@ def _fold_uncached(key: str) -> str:
 _fold_short = lru_cache(maxsize=8192)(_fold_uncached)
 
 
-def walk(payload: dict[str, Any]) -> Walk:
+def walk(payload: dict[str, Any], *, limit: int = MAX_NODES) -> Walk:
     """Visit ``payload`` level by level, without recursion.
 
-    At most 20,000 values and 32 levels are visited; the notes say when something was left out.
+    At most ``limit`` values and 32 levels are visited; the notes say when something was left out.
     """
     nodes: dict[str, Any] = {}
     leaves: list[Leaf] = []
@@ -73,14 +73,14 @@ def walk(payload: dict[str, Any]) -> Walk:
         following: list[tuple[str, str, Any]] = []
         for path, folded, container in level:
             visited += len(container)
-            if visited > MAX_NODES:
-                container = _first(container, MAX_NODES - visited + len(container))
+            if visited > limit:
+                container = _first(container, limit - visited + len(container))
             if type(container) is dict:
                 _visit_object(path, folded, container, nodes, leaves, following)
             else:
                 _visit_list(path, folded, container, leaves, following)
-            if visited > MAX_NODES:
-                return Walk(nodes, leaves, (f"values beyond the first {MAX_NODES} were not read",))
+            if visited > limit:
+                return Walk(nodes, leaves, (f"values beyond the first {limit} were not read",))
         if not following:
             return Walk(nodes, leaves, ())
         level = following

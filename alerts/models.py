@@ -351,6 +351,31 @@ class AlertObservable(models.Model):
     field = models.CharField(max_length=200, blank=True)
 
 
+class ObservableExclusion(models.Model):
+    """A network or domain that is no indicator: ours, or harmless wherever it appears."""
+
+    class Kind(models.TextChoices):
+        OWN = "own", _("Ours: its observables are internal")
+        ALLOWED = "allowed", _("Harmless: its addresses and names bear the tag “allowed”")
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    kind = models.CharField(_("kind"), max_length=7, choices=Kind)
+    value = models.CharField(
+        _("network or domain"), max_length=253, unique=True,
+        help_text=_("Such as 203.0.113.0/24, 2001:db8::/32, 203.0.113.9 or example.com, which means all names below it too."),
+    )  # fmt: skip
+    reason = models.CharField(_("reason"), max_length=500)
+    updated_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["value"]
+        verbose_name = _("own or harmless network or domain")
+        verbose_name_plural = _("own and harmless networks and domains")
+
+    def __str__(self) -> str:
+        return self.value
+
+
 class ObservableEnrichment(models.Model):
     """What one source says about an observable."""
 

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from alerts.iocs.hints import Hint, hint_for
+import orjson
+
+from alerts.iocs.candidates import worth_scanning
+from alerts.iocs.hints import NOTHING, Hint, hint_for
 from alerts.iocs.hosts import UNSPECIFIED, is_internal
-from alerts.iocs.text import MAX_CANDIDATES, Scan, worth_scanning
+from alerts.iocs.pasted import drive_path, registry_keys
+from alerts.iocs.text import MAX_CANDIDATES, Scan
 from alerts.iocs.values import CANONICAL, HASH_TYPES, MAX_VALUE, ObservableValue
-from alerts.jsonwalk import Leaf, Walk, clean, walk
+from alerts.jsonwalk import MAX_DEPTH, MAX_NODES, MAX_PATH, Leaf, Walk, clean, walk
 
 MAX_STRING = 65_536
 """Characters read of one string."""
 MAX_TEXT = 262_144
 """Characters read of one payload or pasted text."""
+
+MAX_ENCODED = 262_144
+"""Characters of a string that is read as the JSON in it."""
+_JSON_BEGINS = frozenset("{[ \r\n\t")
+_JSON_ENDS = frozenset("}] \r\n\t")
 
 # Words that stand for "nothing" where a name is expected.
 PLACEHOLDERS = frozenset(
@@ -35,7 +44,6 @@ PLACEHOLDERS = frozenset(
     }
 )
 """Words, in lower case, that stand for "nothing" where a name is expected."""
-_HIVES = ("HKEY_", "HKLM\\", "HKCU\\", "HKCR\\", "HKCC\\")
 
 
 class Extraction(NamedTuple):
@@ -65,14 +73,7 @@ def extract(payload: dict[str, Any], *, limit: int = 200) -> Extraction:
 def extract_walk(visited: Walk, *, limit: int = 200) -> Extraction:
     """:func:`extract` for a payload that was walked already."""
     collector = _Collector(limit)
-    for leaf in visited.leaves:
-        if collector.full:
-            break
-        value = leaf.value
-        if type(value) is str:
-            collector.read_string(leaf, value)
-        elif type(value) is int and value > 0:
-            collector.read_number(leaf, value)
+    collector.read(visited.leaves)
     return collector.result()
 
 
@@ -80,10 +81,13 @@ def parse_text(text: str, *, limit: int = 1000) -> list[ObservableValue]:
     """What a person's pasted text mentions, for the page that previews it. File names and registry keys included."""
     collector = _Collector(limit)
     for line in text[:MAX_TEXT].splitlines():
-        line = line.strip()
-        if line[:5].upper() in _HIVES and collector.take("registry_key", line, ""):
-            continue
-        collector.scan(line, "", Hint(), filenames=True)
+        keys, line = registry_keys(line.strip())
+        for key in keys:
+            collector.add("registry_key", key, "")
+        if path := drive_path(line):
+            collector.add("path", path, "")
+        if len(line) > 3 or ":" in line:
+            collector.scan(line, "", Hint(), filenames=True)
         if collector.full:
             break
     return list(collector.result().observables)
@@ -98,6 +102,7 @@ class _Collector:
         self.notes: dict[str, None] = {}
         self.characters = MAX_TEXT
         self.candidates = MAX_CANDIDATES
+        self.encoded_values = MAX_NODES
         self.full = False
 
     def add(self, type: str, value: str, field: str) -> None:
@@ -108,6 +113,50 @@ class _Collector:
             self.notes[f"more than {self.limit} observables; the first {self.limit} are kept"] = None
             return
         self.found[type, value] = field
+
+    def read(self, leaves: list[Leaf], *, encoded: bool = False) -> None:
+        """Read ``leaves``; those of an ``encoded`` string are not decoded again."""
+        for leaf in leaves:
+            if self.full:
+                break
+            value = leaf.value
+            if type(value) is str:
+                if value[:1] in _JSON_BEGINS and not encoded and self.read_encoded(leaf, value):
+                    continue
+                self.read_string(leaf, value)
+            elif type(value) is int and value > 0:
+                self.read_number(leaf, value)
+
+    def read_encoded(self, leaf: Leaf, value: str) -> bool:
+        """Whether the string was JSON: then it is read as if it stood there, once, with its own names as hints."""
+        if len(value) < 4 or value[-1:] not in _JSON_ENDS or self.encoded_values <= 0:
+            return False
+        if len(value) > MAX_ENCODED:
+            self.notes[f"JSON in a text of more than {MAX_ENCODED} characters was read as text"] = None
+            return False
+        if hint_for(leaf.folded) is NOTHING:
+            return True
+        try:
+            inner = orjson.loads(value)
+        except (ValueError, RecursionError):
+            return False
+        if type(inner) is not dict and type(inner) is not list:
+            return False
+        above, _, key = leaf.path.rpartition(".")
+        folded_above = leaf.folded.rpartition(".")[0]
+        found = walk({key: inner}, limit=self.encoded_values)
+        self.encoded_values -= len(found.leaves)
+        if found.notes or self.encoded_values <= 0:
+            self.notes[
+                f"values beyond the first {MAX_NODES} of encoded JSON, or {MAX_DEPTH} levels of it, were not read"
+            ] = None
+        prefix, folded_prefix = above and f"{above}.", folded_above and f"{folded_above}."
+        leaves = [
+            Leaf(f"{prefix}{one.path}"[:MAX_PATH], folded_prefix + one.folded, one.value)
+            for one in found.leaves
+        ]
+        self.read(leaves, encoded=True)
+        return True
 
     def read_string(self, leaf: Leaf, value: str) -> None:
         hint = hint_for(leaf.folded)

@@ -120,8 +120,9 @@ _RULE_TREES = ("kibana.alert.rule.", "signal.rule.", "rule.parameters.")
 _RULE_FIELDS = ("name", "description")
 
 _PLAIN = Hint()
-_NOTHING = Hint(scan=False)
-_BY_NAME: dict[str, Hint] = dict.fromkeys(_NEVER, _NOTHING)
+NOTHING = Hint(scan=False)
+"""For fields that hold no indicators."""
+_BY_NAME: dict[str, Hint] = dict.fromkeys(_NEVER, NOTHING)
 _BY_NAME.update({name: Hint(addresses=False, hashes=False) for name in _VERSION})
 _BY_NAME.update({name: Hint(hashes=False, domains=False) for name in _LABELS})
 for _type, _names in _TYPED.items():
@@ -137,7 +138,7 @@ def hint_for(folded_path: str) -> Hint:
         return _stated(last[1:])
     found = _BY_NAME.get(".".join(parts[-2:])) or _BY_NAME.get(last)
     if folded_path.startswith(_RULE_TREES) and not last.endswith(_RULE_FIELDS):
-        return _NOTHING
+        return NOTHING
     if found is not None:
         return found
     if last.endswith("version"):

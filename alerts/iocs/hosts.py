@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 HOSTNAME = re.compile(r"\w(?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)*")
 DOMAIN = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?\.)+[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 MAX_HOST = 253
-UNSPECIFIED = frozenset({"0.0.0.0", "::"})  # noqa: S104  addresses that say "none"
+UNSPECIFIED = frozenset({"0.0.0.0", "::", "0.0.0.0/0", "::/0"})  # noqa: S104
+"""What says "none" or "any"."""
 # Suffixes that never are on the public Internet.
 PRIVATE_SUFFIXES = frozenset(
     {
@@ -38,9 +39,16 @@ PRIVATE_SUFFIXES = frozenset(
 )
 # Not "not is_global": documentation ranges stand for the Internet in every example, demo and test payload.
 _INTERNAL_NETWORKS = tuple(
-    ipaddress.ip_network(network)
+    ipaddress.IPv6Network(network)
     for network in (
         "::/128", "::1/128", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8",
+    )
+)  # fmt: skip
+_INTERNAL_IPV4_NETWORKS = tuple(
+    ipaddress.IPv4Network(network)
+    for network in (
+        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16",
+        "224.0.0.0/3",
     )
 )  # fmt: skip
 
@@ -80,6 +88,25 @@ def canonical_ip(text: str) -> str:
         raise ValueError(f"“{short(text)}” is not an IP address") from None
     # ::ffff:1.2.3.4 is the same host as 1.2.3.4, and Python versions print it differently.
     return str(address.ipv4_mapped or address)
+
+
+def canonical_address(text: str) -> str:
+    """``text`` as an address, or as a network such as ``203.0.113.0/24``. Raises ValueError.
+
+    An address written with the mask of its network (``203.0.113.9/24``) is the address.
+    """
+    if is_ipv4(text):
+        return text
+    if "/" not in text:
+        return canonical_ip(text)
+    address, slash, mask = text.partition("/") if "[/" not in text else refang(text).partition("/")
+    plain = canonical_ip(address)
+    if not slash:
+        return plain
+    if not (mask.isascii() and mask.isdigit() and int(mask[:4]) <= (128 if ":" in plain else 32)):
+        raise ValueError(f"“{short(text)}” is not a network; one is written 203.0.113.0/24")
+    network = ipaddress.ip_network(f"{plain}/{mask}", strict=False)
+    return plain if network.num_addresses == 1 or str(network.network_address) != plain else str(network)
 
 
 def canonical_domain(text: str) -> str:
@@ -135,6 +162,12 @@ def under_public_suffix(name: str) -> bool:
 
 
 @lru_cache(maxsize=8192)
+def is_shared_suffix(name: str) -> bool:
+    """Whether ``name`` itself is one below which a company gives names to its customers, such as ``github.io``."""
+    return not _extractor().extract_str(name, include_psl_private_domains=True).domain
+
+
+@lru_cache(maxsize=8192)
 def public_suffix(name: str) -> str:
     """The public suffix of ``name``: ``uk.co`` style suffixes whole. Empty when it has none."""
     return _extractor().extract_str(name).suffix
@@ -151,6 +184,8 @@ def canonical_hostname(text: str) -> str:
 def is_internal(type: str, value: str) -> bool:
     """Whether a canonical value belongs to a private network: never an indicator by itself."""
     if type == "ip":
+        if "/" in value:
+            return _internal_network(value)
         return _internal_ipv4(value) if ":" not in value else _internal_ipv6(value)
     if type == "hostname":
         return "." not in value or value.rpartition(".")[2] in PRIVATE_SUFFIXES
@@ -179,6 +214,13 @@ def _internal_ipv4(value: str) -> bool:
         or (first == "169" and number == 254)
         or (first == "100" and 64 <= number <= 127)
     )
+
+
+def _internal_network(value: str) -> bool:
+    network = ipaddress.ip_network(value)
+    if network.version == 4:
+        return any(network.subnet_of(other) for other in _INTERNAL_IPV4_NETWORKS)
+    return any(network.subnet_of(other) for other in _INTERNAL_NETWORKS)
 
 
 def _internal_ipv6(value: str) -> bool:

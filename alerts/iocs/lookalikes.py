@@ -6,7 +6,7 @@ URL and a defanged name are taken at their word.
 
 from __future__ import annotations
 
-from alerts.iocs.hosts import public_suffix
+from alerts.iocs.hosts import is_shared_suffix, public_suffix
 
 
 def _words(text: str) -> frozenset[str]:
@@ -25,9 +25,10 @@ _FILE_STEMS = _words(
 )
 # Words that name a thing in a log record ("user.name", "rule.id"), before a suffix that names a property of it.
 _FIELDS = _words(
-    "account agent alert client cloud container destination device dns error event file geo group host http log "
-    "network object observer orchestrator organization os parent policy process registry related rule server "
-    "service  source target threat tls url user vulnerability winlog"
+    "account agent alert client cloud container data destination device dns entity error event file geo group host http item "
+    "log network node obj object observer orchestrator organization os parent policy process "
+    "record registry related request response rule server "
+    "service session source target threat tls url user vulnerability winlog"
 )
 _PROPERTIES = frozenset(
     {"name", "id", "email", "domain", "host", "group", "zone", "network", "security", "address"}
@@ -37,6 +38,8 @@ _CODE_SUFFIXES = _words("open read call map save play got here how like zero dat
 _NOT_DOMAINS = frozenset(
     {"asp.net", "vb.net", "ado.net", "socket.io", "node.js", "java.io", "java.net", "system.io"}
 )
+# What code hangs its names under: "window.location.host".
+_CODE_ROOTS = _words("window document self this navigator console sys os module exports args kwargs evt")
 # Package names are domains written backwards: com.example.app, org.apache.commons.io.
 _PACKAGE_ROOTS = frozenset({"com", "org", "net", "io", "edu", "gov", "java", "javax", "system", "microsoft"})
 
@@ -45,10 +48,17 @@ _VERSION_WORDS = _words(
     "agent oid section chapter chrome chromium firefox edge safari opera office java jre jdk openssl openssh "
     "nginx  apache php python node windows"
 )
+_ABBREVIATIONS = frozenset({"v.", "ver.", "vers.", "rev.", "rel."})
 FILE_EXTENSIONS = _words(
-    "7z apk asp aspx bat bin cab chm cmd com csv dat dll dmg doc docm docx elf eml exe gz hta htm html img iso "
-    "jar js  jse json jsp lnk msg msi msix one pdf php pkg pl ppt pptx ps1 py rar rtf scr sh so sys tar tmp txt "
-    "vbe vbs vhd  wsf xls xlsb xlsm xlsx xml zip"
+    "7z accdb ace apk asp aspx avi bak bat bin bmp bz2 cab cfg chm cmd conf cpl cpp crt cs csv dat dll dmg doc docm docx docb "
+    "dot dotm elf eml exe gif go gz hta htm html ico img ini iso jar java jpeg jpg js jse json jsp lnk log lua md mdb mov mp3 "
+    "mp4 msc msg msi msix odt ocx one onepkg ova p7s p7m pcap pdf pem pfx php pif pkg pl png potm ppam pps ppsm ppt pptm "
+    "pptx ps1 psm1 pst pub py pyc rar rb reg rpm rs rtf scf scr sct sh so sql sqlite svg swf sys tar tgz tif tmp txt url "
+    "vb vbe vbs vhd vhdx war wav webp wim wsf wsh xlam xll xls xlsb xlsm xlsx xml xz yaml yml zip"
+)
+_SCRIPT_LIBRARIES = _words(
+    "angular backbone chart d3 electron ember express gatsby jquery knockout moment nest next node nuxt p5 react "
+    "socket svelte three vue"
 )
 
 
@@ -56,16 +66,20 @@ def reads_as_domain(word: str) -> bool:
     """Whether a bare dotted ``word``, spelled as in the text, is meant as a domain. The suffix is checked elsewhere."""
     labels = word.split(".")
     last = labels[-1]
-    # "failed.In the" and "System.Net" are joints of words; a name in capitals is in capitals throughout.
-    if not (last.islower() or word.isupper()):
-        return False
+    # "failed.In the" and "System.Net" are joints of words; a name in capitals is in capitals throughout, or its suffix.
+    if last != last.lower() and not word.isupper():
+        capitals = last.isupper() and (len(labels) > 2 or (len(last) > 2 and last != "NET"))
+        if not capitals and last not in ("Com", "Org"):
+            return False
     labels = [label.lower() for label in labels]
     last, first, second_last = labels[-1], labels[0], labels[-2]
     if last in _CODE_SUFFIXES or last == "arpa" or ".".join(labels) in _NOT_DOMAINS:
         return False
     if second_last in _FIELDS and last in _PROPERTIES:
         return False
-    if len(labels) > 2 and first in _PACKAGE_ROOTS:
+    if len(labels) > 2 and (first in _PACKAGE_ROOTS or first in _CODE_ROOTS):
+        return False
+    if len(labels) < 4 and is_shared_suffix(".".join(labels)):
         return False
     return not _reads_as_file(labels, word)
 
@@ -85,13 +99,28 @@ def _reads_as_file(labels: list[str], word: str) -> bool:
     )
 
 
-def reads_as_version(before: str) -> bool:
-    """Whether the text just ``before`` a dotted number says that it is a version: ``version: ``, ``Chrome/``."""
-    if before.endswith("/") and before[-2:-1].isalpha():
-        return True
-    words = before.rstrip(" \t:=\"'(-").rsplit(maxsplit=1)
+def reads_as_file(word: str) -> bool:
+    """Whether a bare dotted ``word`` that is no domain is the name of a file. ``Node.js`` is a product."""
+    stem, _, extension = word.rpartition(".")
+    if extension.lower() not in FILE_EXTENSIONS:
+        return False
+    product = stem.lower() in _SCRIPT_LIBRARIES and (stem[0].isupper() or stem == "node")
+    return not (extension == "js" and product)
+
+
+def reads_as_version(before: str, number: str) -> bool:
+    """Whether the text just ``before`` a dotted ``number`` says that it is a version: ``version: ``, ``Chrome/``."""
+    words = before.rstrip(" \t:=\"'(-/").rsplit(maxsplit=1)
     if not words:
         return False
-    tail = words[0] if len(words) == 1 else words[1]
-    word = tail.lower().strip("\"'([{,;")
-    return word in _VERSION_WORDS or word.endswith("version")
+    word = (words[0] if len(words) == 1 else words[1]).strip("\"'([{,;")
+    if word.lower() in _ABBREVIATIONS:
+        return True
+    word = word.strip(".")
+    if before.endswith("/") and before[-2:-1].isalpha():
+        # Products are written "Chrome/120.0.0.0", protocols and results "tcp/203.0.113.3" and "HIER_DIRECT/203.0.113.4".
+        product = word.rpartition("/")[2]
+        if number.endswith(".0.0") or (product != product.lower() and product != product.upper()):
+            return True
+        return product.lower() in _VERSION_WORDS
+    return word.lower() in _VERSION_WORDS or word.lower().endswith("version")

@@ -14,6 +14,7 @@ from alerts.iocs.hosts import (
     HOSTNAME,
     MAX_HOST,
     PRIVATE_SUFFIXES,
+    canonical_address,
     canonical_domain,
     canonical_hostname,
     canonical_ip,
@@ -42,12 +43,17 @@ _ALIASES = {
 }  # fmt: skip
 
 # None of these nests repetitions, and all values are shorter than MAX_VALUE: see hosts.py.
-_LOCAL_PART = re.compile(r"[^\s\"'<>()\[\]{},;:\\@]+")
-_CVE = re.compile(r"CVE-[0-9]{4}-[0-9]{4,10}")
-_ASN = re.compile(r"(?:ASN?)?\s?([0-9]{1,10})")
+_LOCAL_PART = re.compile(r"[^\s\"'<>()\[\]{},;:\\@]+(?:'[^\s\"'<>()\[\]{},;:\\@]+)*")
+# Also U+2010 to U+2015, the minus sign and the wide hyphen of word processors, "cve.2021-44228" and "cve,2021-44228".
+_CVE = re.compile(
+    "CVE[-_.,: \u2010-\u2015\u2212\uff0d]([0-9]{4})[-_\u2010-\u2015\u2212\uff0d]([0-9]{4,10})", re.IGNORECASE
+)
+_ASN = re.compile(r"(?:ASN?)?[\s:=#-]{0,4}([0-9]{1,10})")
 _MAC = re.compile(r"(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}|(?:[0-9a-f]{4}\.){2}[0-9a-f]{4}|[0-9a-f]{12}")
 _SSDEEP = re.compile(r"[0-9]{1,10}:[A-Za-z0-9+/]{3,200}:[A-Za-z0-9+/]{3,200}")
 _BECH32 = re.compile(r"bc1[02-9ac-hj-np-z]{11,71}")
+_BECH32_DIGITS = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
+_BECH32_FACTORS = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
 _ETHEREUM = re.compile(r"0x[0-9a-f]{40}")
 _MONERO = re.compile(r"[48][1-9A-HJ-NP-Za-km-z]{94}")
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
@@ -69,7 +75,9 @@ class ObservableValue:
     field: str = ""
     """Dotted path it came from; empty for pasted text."""
     internal: bool = False
-    """Private address, or a name without a public suffix."""
+    """Private address, a name without a public suffix, or what an admin called ours."""
+    allowed: bool = False
+    """What an admin called harmless wherever it appears."""
 
 
 def canonical(type: str, value: str) -> tuple[str, str]:
@@ -165,14 +173,17 @@ def _hash(length: int) -> Callable[[str], str]:
     return check
 
 
-def _shaped(shape: re.Pattern[str], what: str, transform: Callable[[str], str]) -> Callable[[str], str]:
-    def check(text: str) -> str:
-        value = transform(text)
-        if shape.fullmatch(value) is None:
-            raise ValueError(f"“{short(text)}” is not {what}")
-        return value
+def _cve(text: str) -> str:
+    found = _CVE.fullmatch(text)
+    if found is None:
+        raise ValueError(f"“{short(text)}” is not a CVE id such as CVE-2021-44228")
+    return f"CVE-{found[1]}-{found[2]}"
 
-    return check
+
+def _ssdeep(text: str) -> str:
+    if _SSDEEP.fullmatch(text) is None:
+        raise ValueError(f"“{short(text)}” is not an ssdeep hash")
+    return text
 
 
 def _mac(text: str) -> str:
@@ -201,7 +212,7 @@ def _registry_key(text: str) -> str:
 
 def _crypto_address(text: str) -> str:
     lower = text.lower()
-    if _BECH32.fullmatch(lower) or _ETHEREUM.fullmatch(lower):
+    if _ETHEREUM.fullmatch(lower) or (text in (lower, text.upper()) and is_segwit(lower)):
         return lower
     if _MONERO.fullmatch(text) or is_bitcoin(text):
         return text
@@ -221,6 +232,24 @@ def is_bitcoin(text: str) -> bool:
     return hashlib.sha256(hashlib.sha256(raw[:21]).digest()).digest()[:4] == raw[21:]
 
 
+def is_segwit(text: str) -> bool:
+    """A Bitcoin address of BIP-173 or BIP-350, in lower case, whose checksum holds."""
+    if _BECH32.fullmatch(text) is None:
+        return False
+    values = [_BECH32_DIGITS.index(character) for character in text[3:]]
+    checksum = 1
+    for value in (3, 3, 0, 2, 3, *values):  # "bc", expanded as the standard says
+        top = checksum >> 25
+        checksum = (checksum & 0x1FFFFFF) << 5 ^ value
+        for bit, factor in enumerate(_BECH32_FACTORS):
+            if top >> bit & 1:
+                checksum ^= factor
+    version, length = values[0], (len(values) - 7) * 5 // 8
+    if version == 0:
+        return checksum == 1 and length in (20, 32)
+    return version <= 16 and checksum == 0x2BC830A3 and 2 <= length <= 40
+
+
 def _filename(text: str) -> str:
     if "/" in text or "\\" in text or len(text) > 255:
         raise ValueError(f"“{short(text)}” is not a file name; is it a path?")
@@ -237,7 +266,7 @@ def _at_most(limit: int, transform: Callable[[str], str] = str) -> Callable[[str
 
 
 CANONICAL: dict[str, Callable[[str], str]] = {
-    "ip": canonical_ip,
+    "ip": canonical_address,
     "domain": canonical_domain,
     "hostname": canonical_hostname,
     "url": canonical_url,
@@ -246,14 +275,14 @@ CANONICAL: dict[str, Callable[[str], str]] = {
     "sha1": _hash(40),
     "sha256": _hash(64),
     "sha512": _hash(128),
-    "ssdeep": _shaped(_SSDEEP, "an ssdeep hash", str),
+    "ssdeep": _ssdeep,
     "filename": _filename,
     "path": _at_most(1024),
     "registry_key": _registry_key,
     "username": _at_most(255, str.lower),
     "mac": _mac,
     "asn": _asn,
-    "cve": _shaped(_CVE, "a CVE id such as CVE-2021-44228", str.upper),
+    "cve": _cve,
     "mutex": _at_most(512),
     "user_agent": _at_most(1024),
     "process": _at_most(255),

@@ -2,6 +2,7 @@
 
 from alerts.services.bulk import bulk
 from alerts.services.comments import comment_alert, edit_comment
+from alerts.services.exclusions import delete_exclusion, save_exclusion
 from alerts.services.observables import (
     add_enrichment,
     add_observables,
@@ -31,11 +32,13 @@ __all__ = [
     "claim_alert",
     "comment_alert",
     "create_observable",
+    "delete_exclusion",
     "delete_source",
     "edit_comment",
     "remove_enrichment",
     "reopen_alert",
     "resolve_alert",
+    "save_exclusion",
     "save_source",
     "tag_observable",
     "update_alert",

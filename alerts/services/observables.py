@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from alerts import iocs
+from alerts import exclusions, iocs
 from alerts.events import CreatedObservable, CreatedObservables, observables_created
 from alerts.models import Alert, AlertEntry, AlertObservable, Observable, ObservableEnrichment
 from alerts.services.locks import lock_alert
@@ -51,13 +51,15 @@ def upsert_observables(
     rows = sorted({(kind, value_hash(value), value, internal) for kind, value, internal in values})
     if not rows:
         return {}
+    excluded = exclusions.current()
     made = [
         Observable(
             partner_id=partner_id,
             type=kind,
             value=value,
             value_hash=digest,
-            internal=internal,
+            internal=internal or excluded.kind_of(kind, value) == exclusions.OWN,
+            tags=[exclusions.ALLOWED] if excluded.kind_of(kind, value) == exclusions.ALLOWED else [],
             source=source,
             created_at=clock.now(),
         )

@@ -354,6 +354,7 @@ ADMIN_ROWS = {
     "accounts/user": "user", "accounts/role": "role", "accounts/partner": "partner_id", "accounts/apitoken": "token",
     "accounts/productsettings": "settings", "accounts/auditentry": "audit", "alerts/delivery": "delivery",
     "alerts/alertsource": "source",
+    "alerts/observableexclusion": "exclusion",
     "playbooks_engine/playbook": "playbook", "playbooks_engine/connector": "connector", "playbooks_engine/secret": "secret",
 }  # fmt: skip
 _OBJECT = "<path:object_id>/"

@@ -92,6 +92,9 @@ def make_customer(mark: str, last_octet: int, alerts: int) -> Customer:
         reason=f"odd {mark}",
         body=mark.encode(),
     )
+    exclusion = alert_services.save_exclusion(
+        actor=actor, kind="own", value=f"{mark}.net", reason=f"of {mark}"
+    )
     token, _ = make_token(["read"], name=f"token {mark}", partner=partner)
     customer.token = make_token(["read", "write", "respond", "admin"], name=f"all {mark}", partner=partner)[1]
     customer.ids |= {
@@ -101,6 +104,7 @@ def make_customer(mark: str, last_octet: int, alerts: int) -> Customer:
         "user": str(people["analyst"].pk), "username": people["analyst"].username, "word": mark,
         "value": f"evil-{mark}.com", "host": f"host-{mark}.com", "webhook": "wazuh", "password": PASSWORD, "role": "viewer",
         "settings": "1", "partner_id": str(partner.pk), "audit": str(audit(actor=actor, action=f"did-{mark}").pk),
+        "exclusion": str(exclusion.pk),
         "connector_type": str(ContentType.objects.get_for_model(Connector).pk),
     }  # fmt: skip
     _incident(customer, people)
