@@ -91,7 +91,11 @@ def test_nobody_raises_themselves_to_admin(client: Client) -> None:
 @pytest.mark.parametrize(
     ("capability", "seen", "written"),
     [
-        ("settings:manage", {"partner", "productsettings"}, {"partner", "alertsource"}),
+        (
+            "settings:manage",
+            {"partner", "productsettings"},
+            {"partner", "alertsource", "observableexclusion"},
+        ),
         ("analysts:manage", {"user", "role"}, {"user", "role"}),
         ("api_keys:manage", {"apitoken"}, {"apitoken"}),
         ("audit:read", {"auditentry"}, set()),
@@ -107,13 +111,15 @@ def test_the_admin_takes_the_rights_that_rest_takes(
     """Whoever may enter (``settings:manage``) sees and adds what their other capabilities allow, and no more."""
     Role.objects.create(id="one", label="One", capabilities=sorted({"settings:manage", capability}))
     client.force_login(make_user("sam", role="one"))
-    always = {"partner", "productsettings", "alertsource"}
+    always = {"partner", "productsettings", "alertsource", "observableexclusion"}
     for model in admin_site._registry:
         name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
         looks = client.get(reverse(f"{name}_changelist")).status_code == 200
         adds = client.get(reverse(f"{name}_add")).status_code == 200
         assert looks == (model._meta.model_name in seen | written | always), name
-        assert adds == (model._meta.model_name in written | {"partner", "alertsource"}), name
+        assert adds == (
+            model._meta.model_name in written | {"partner", "alertsource", "observableexclusion"}
+        ), name
 
 
 def test_switching_a_person_off_ends_their_tokens_and_is_audited_once(client: Client, admin: User) -> None:
