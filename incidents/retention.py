@@ -1,4 +1,4 @@
-"""Old alerts go out of sight by themselves: resolved, beyond the days that settings name, of no open incident.
+"""Old alerts go out of sight by themselves: resolved or hidden, beyond the days that settings name, of no open incident.
 
 Archiving is what ``DELETE`` does to one alert, through the same service and with the same timeline entry. It lives
 here because only incidents know which of them are open.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from alerts.models import Alert
@@ -19,6 +19,7 @@ from incidents.models import Incident, IncidentAlert
 from opensoar.accounts.models import ProductSettings
 from opensoar.accounts.services import audit
 from opensoar.actors import Actor
+from opensoar.ids import first_id_at
 
 BATCH = 100  # alerts in one transaction, whose rows stay locked for that long
 PURGE_LIMIT = 2_000  # alerts in one request
@@ -37,8 +38,11 @@ def candidates(actor: Actor, days: int | None) -> AlertQuerySet:
     open_links = IncidentAlert.objects.filter(alert=OuterRef("pk")).exclude(
         incident__status=Incident.Status.CLOSED
     )
-    due = Alert.objects.visible_to(actor).filter(resolved_at__lt=timezone.now() - timedelta(days=days))
-    return due.filter(~Exists(open_links)).order_by("resolved_at")
+    since = timezone.now() - timedelta(days=days)
+    # What a suppression hides nobody resolves; its id tells when it came.
+    over = Q(resolved_at__lt=since) | Q(suppressed_by__isnull=False, pk__lt=first_id_at(since))
+    due = Alert.objects.visible_to(actor).filter(over)
+    return due.filter(~Exists(open_links)).order_by("resolved_at", "pk")
 
 
 @transaction.atomic
