@@ -17,7 +17,7 @@ from django.utils.translation import ngettext
 
 from alerts.matching import prefilter
 from alerts.models import Alert, Delivery, Suppression
-from alerts.querysets import AlertQuerySet
+from alerts.querysets import AlertQuerySet, SuppressionQuerySet
 from alerts.subjects import subject_of
 from alerts.suppressions import checked
 from opensoar import clock
@@ -60,6 +60,21 @@ def hidden_by(actor: Actor, rows: Iterable[Suppression]) -> dict[UUID, Hidden]:
     with connection.cursor() as cursor:
         cursor.execute(_HIDDEN, [ids, partners, partners, COUNTED])
         return {pk: Hidden(count, last_at) for pk, count, last_at in cursor.fetchall()}
+
+
+def suppressions(actor: Actor, state: str) -> SuppressionQuerySet:
+    """What the list shows, newest first: those in ``state``, all of them where that is none."""
+    rows = Suppression.objects.visible_to(actor).with_related()
+    return rows.in_state(state) if state in Suppression.State.values else rows
+
+
+def show_hidden(actor: Actor, rows: list[Suppression]) -> None:
+    """Put ``hidden`` on every row, and ``may_end``: whether ``actor`` may end it. One query."""
+    hidden, may_end = hidden_by(actor, rows), actor.can("suppressions:manage")
+    for row in rows:
+        row.hidden = hidden[row.pk]  # type: ignore[attr-defined]
+        everybodys = row.partner_id is None and actor.partner_ids is not None
+        row.may_end = may_end and row.is_active and not everybodys  # type: ignore[attr-defined]
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from alerts import pages, services
 from alerts.access import get_alert_for, get_suppression_for
 from alerts.forms import SuppressionForm
 from alerts.models import Suppression
-from alerts.suppression_pages import hidden_by, preview
+from alerts.suppression_pages import preview, show_hidden, suppressions
 from alerts.views.pages import fresh
 from opensoar.errors import ServiceError
 from opensoar.typing import AuthenticatedRequest
@@ -34,16 +34,8 @@ def suppression_list(request: AuthenticatedRequest) -> HttpResponse:
     """What hides alerts, newest first; ``?state=`` narrows, ``all`` shows those of before too."""
     actor = request.actor
     state = request.GET.get("state") or Suppression.State.ACTIVE
-    rows = Suppression.objects.visible_to(actor).with_related()
-    if state in Suppression.State.values:
-        rows = rows.in_state(state)
-    page = page_of(request, rows)
-    hidden = hidden_by(actor, page.items)
-    may_end = actor.can(MANAGE)
-    for row in page.items:
-        row.hidden = hidden[row.pk]  # type: ignore[attr-defined]
-        everybodys = row.partner_id is None and actor.partner_ids is not None
-        row.may_end = may_end and row.is_active and not everybodys  # type: ignore[attr-defined]
+    page = page_of(request, suppressions(actor, state))
+    show_hidden(actor, page.items)
     context = {"page": page, "states": [*Suppression.State.choices, ("all", _("All"))], "chosen": state}
     return render(request, "suppressions/list.html", context)
 
