@@ -169,7 +169,7 @@ class Alert(models.Model):
             # What each suppression hides.
             models.Index(
                 F("suppressed_by"), F("id").desc(),
-                name="alert_suppressed", condition=Q(suppressed_by__isnull=False),
+                name="alert_suppressed", condition=Q(suppressed_by__isnull=False, archived_at__isnull=True),
             ),
         ]  # fmt: skip
 

@@ -18,7 +18,6 @@ from django.utils.translation import ngettext
 from alerts.matching import prefilter
 from alerts.models import Alert, Delivery, Suppression
 from alerts.querysets import AlertQuerySet, SuppressionQuerySet
-from alerts.subjects import subject_of
 from alerts.suppressions import checked
 from opensoar import clock
 from opensoar.accounts.models import Partner
@@ -31,14 +30,14 @@ LOOKED_AT = 20_000  # alerts that a preview reads at the most
 SHOWN = 10
 COUNTED = 100_000  # hidden alerts are counted up to here
 RULE_DAYS = 90
-RULE_ALERTS = 10_000  # the last of a rule's alerts that its record is made of
+RULE_ALERTS = 5_000  # the last of a rule's alerts that its record is made of
 ENOUGH, NOISY = 20, 0.9  # this many determined alerts, of which this share is benign: worth a suppression
 _BATCH = 500
 _HIDDEN = """
     SELECT s.id, h.n, h.last FROM unnest(%s::uuid[]) AS s(id) CROSS JOIN LATERAL (
         SELECT count(*) AS n, max(x.created_at) AS last FROM (
             SELECT a.created_at FROM alerts_alert a
-            WHERE a.suppressed_by_id = s.id AND (%s::uuid[] IS NULL OR a.partner_id = ANY(%s::uuid[]))
+            WHERE a.suppressed_by_id = s.id AND a.archived_at IS NULL AND (%s::uuid[] IS NULL OR a.partner_id = ANY(%s::uuid[]))
             ORDER BY a.id DESC LIMIT %s
         ) x
     ) h
@@ -124,24 +123,27 @@ def preview(*, actor: Actor, conditions: Mapping[str, Any], partner: Partner | s
     rows = rows.filter(pk__gte=first_id_at(since), created_at__gte=since).order_by("-id")
     if whose is not None:
         rows = rows.filter(partner=whose)
-    asks_body = any(term.field in ("raw", "raw_payload") for term in condition.terms)
+    asked = {term.field for term in condition.terms}
+    columns = asked - {"raw", "raw_payload", "partner"}
+    rows = rows.only("determination", "partner_id", *columns)  # rows are wide, and there may be many
     found, bad, others = Preview(), list[UUID](), list[UUID]()
-    for alert, payload in _with_bodies(rows, asks_body):
+    for alert, payload in _with_bodies(rows, asks_body=not asked.isdisjoint({"raw", "raw_payload"})):
         found.looked_at += 1
         if found.looked_at > LOOKED_AT:
             found.looked_at, found.cut = LOOKED_AT, True
             break
-        if condition.matches(subject_of(alert, payload)):
+        known = {name: getattr(alert, name) for name in columns}
+        if condition.matches(known | {"partner": alert.partner.public_slug, "raw_payload": payload}):
             found.total += 1
             found.determined[alert.determination] += 1
             (bad if alert.determination in ("malicious", "suspicious") else others).append(alert.pk)
     chosen = [*bad, *others][:SHOWN]
-    known = Alert.objects.visible_to(actor).with_related().in_bulk(chosen)
-    found.alerts = [known[pk] for pk in chosen if pk in known]
+    shown = Alert.objects.visible_to(actor).with_related().in_bulk(chosen)
+    found.alerts = [shown[pk] for pk in chosen if pk in shown]
     return found
 
 
-def _with_bodies(rows: AlertQuerySet, asks_body: bool) -> Iterator[tuple[Alert, Any]]:
+def _with_bodies(rows: AlertQuerySet, *, asks_body: bool) -> Iterator[tuple[Alert, Any]]:
     """Alerts with the first body of each, which is what ingest would have looked at; ``None`` where nobody asks."""
     partners = {partner.pk: partner for partner in Partner.objects.all()}
     for some in batched(rows[: LOOKED_AT + 1].iterator(chunk_size=_BATCH), _BATCH):

@@ -144,7 +144,7 @@ class Migration(migrations.Migration):
             index=models.Index(
                 models.F("suppressed_by"),
                 models.OrderBy(models.F("id"), descending=True),
-                condition=models.Q(("suppressed_by__isnull", False)),
+                condition=models.Q(("archived_at__isnull", True), ("suppressed_by__isnull", False)),
                 name="alert_suppressed",
             ),
         ),

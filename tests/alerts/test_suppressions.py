@@ -21,7 +21,7 @@ from alerts.models import Alert, AlertCounter, Delivery, Observable, Suppression
 from alerts.pages import open_count, queue
 from alerts.senders import Sender
 from alerts.suppression_pages import ENOUGH, hidden_by, preview, rule_record
-from incidents.retention import candidates
+from incidents.retention import archive_batch, candidates
 from incidents.suggestions import suggestions
 from opensoar.accounts.models import AuditEntry, User
 from opensoar.errors import Conflict, Invalid, NotAllowed
@@ -340,6 +340,11 @@ def test_what_is_hidden_is_archived_when_its_time_comes(lead: User) -> None:
     [item] = deliver(NOISE)
     assert item.alert_id not in candidates(lead.actor, 1).values_list("pk", flat=True)
     assert item.alert_id in candidates(lead.actor, 0).values_list("pk", flat=True)
+    make_alert("Done", status="resolved", resolved_at=timezone.now() - timedelta(hours=1))
+    assert archive_batch(lead.actor, 0) == 2
+    assert Alert.objects.get(pk=item.alert_id).archived_at is not None
+    assert hidden_by(lead.actor, Suppression.objects.all()).popitem()[1].count == 0
+    assert archive_batch(lead.actor, None) == 0
 
 
 def test_preview_counts_and_warns(lead: User) -> None:
