@@ -89,7 +89,7 @@ def end_suppression(*, actor: Actor, suppression: Suppression) -> Suppression:
     Raises :class:`Conflict` where it hides nothing any more, :class:`NotAllowed` for everybody's where the actor is
     bound to partners.
     """
-    rows = Suppression.objects.visible_to(actor).select_for_update(of=("self",))
+    rows = Suppression.objects.visible_to(actor).select_for_update(no_key=True, of=("self",))
     locked = rows.filter(pk=suppression.pk).first()
     if locked is None:
         raise NotFound(_("Suppression not found"))
