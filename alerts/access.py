@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from django.utils.translation import gettext as _
 
-from alerts.models import Alert, Delivery, Observable
+from alerts.models import Alert, Delivery, Observable, Suppression
 from opensoar.access import parse_id, require
 from opensoar.actors import Actor
 from opensoar.errors import NotFound
@@ -54,3 +54,14 @@ def get_delivery_for(actor: Actor, pk: object, capability: str) -> Delivery:
     if delivery is None:
         raise NotFound(missing)
     return delivery
+
+
+def get_suppression_for(actor: Actor, pk: object, capability: str) -> Suppression:
+    """The suppression with what a row shows; :class:`NotAllowed`, or :class:`NotFound` if missing or foreign."""
+    require(actor, capability)
+    missing = _("Suppression not found")
+    rows = Suppression.objects.visible_to(actor).with_related()
+    suppression = rows.filter(pk=parse_id(pk, missing=missing)).first()
+    if suppression is None:
+        raise NotFound(missing)
+    return suppression

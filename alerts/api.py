@@ -24,7 +24,9 @@ from alerts.serializers import (
     ResolveIn,
     show_alert,
     show_alerts,
+    show_rule,
 )
+from alerts.suppression_pages import rule_record
 from opensoar.api.activities import ActivitySerializer, CommentIn, show_activities
 from opensoar.api.base import ETAG, IF_MATCH, ApiView, Detail, query_parameters, tagged
 from opensoar.api.pagination import CURSOR_PARAMETER, PAGE_PARAMETERS, envelope, paginate
@@ -56,7 +58,11 @@ class AlertView(ApiView):
         alert = get_alert_for(self.actor, pk, READ)
         latest = Delivery.objects.visible_to(self.actor).of_alert(alert.pk).last()
         raw = latest.payload if latest else None
-        return tagged(show_alert(alert) | {"normalized": alert.normalized, "raw_payload": raw}, alert.version)
+        rule = show_rule(rule_record(self.actor, alert))
+        return tagged(
+            show_alert(alert) | {"normalized": alert.normalized, "raw_payload": raw, "rule": rule},
+            alert.version,
+        )
 
     @extend_schema(request=AlertPatch, responses=AlertSerializer, parameters=[IF_MATCH, ETAG])
     def patch(self, request: Request, pk: str) -> Response:

@@ -19,8 +19,9 @@ from django_filters import (
     UUIDFilter,
 )
 
-from alerts.filters import alert_words, mentioning
-from alerts.models import Alert, Delivery, Observable, ObservableEnrichment, Severity
+from alerts.filters import SuppressedFilter, alert_words, mentioning
+from alerts.models import Alert, Delivery, Observable, ObservableEnrichment, Severity, Suppression
+from alerts.querysets import SuppressionQuerySet
 from alerts.services.observables import value_hash
 from opensoar.accounts.models import Partner
 
@@ -54,7 +55,7 @@ def cidr(text: str) -> tuple[str, str]:
     return str(network[0]), str(network[-1])
 
 
-class ApiAlertFilter(FilterSet):
+class ApiAlertFilter(SuppressedFilter):
     """Alerts by what they are, whose they are, when they came and what they mention."""
 
     q = CharFilter(
@@ -149,3 +150,19 @@ class DeliveryFilter(FilterSet):
     def by_partner(self, queryset: QuerySet[Delivery], name: str, value: str) -> QuerySet[Delivery]:
         """By short name; deliveries hold the id only."""
         return queryset.filter(partner_id__in=Partner.objects.filter(slug=value).values("pk"))
+
+
+class SuppressionFilter(FilterSet):
+    """Suppressions by whether they hide anything, and whose alerts."""
+
+    state = ChoiceFilter(choices=Suppression.State.choices, method="by_state")
+    partner = CharFilter(field_name="partner__slug", help_text="its short name")
+    owner = UUIDFilter()
+
+    class Meta:
+        model = Suppression
+        fields: tuple[str, ...] = ()
+
+    def by_state(self, queryset: SuppressionQuerySet, name: str, value: str) -> SuppressionQuerySet:
+        """Active, expired or ended, now."""
+        return queryset.in_state(value)

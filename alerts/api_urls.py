@@ -1,8 +1,8 @@
-"""REST paths of alerts, observables and deliveries."""
+"""REST paths of alerts, observables, suppressions and deliveries."""
 
 from django.urls import path
 
-from alerts import api, api_deliveries, api_observables
+from alerts import api, api_deliveries, api_observables, api_suppressions
 
 urlpatterns = [
     path("alerts", api.AlertsView.as_view()),
@@ -12,6 +12,7 @@ urlpatterns = [
     path("alerts/<str:pk>/assign", api.AssignView.as_view()),
     path("alerts/<str:pk>/resolve", api.ResolveView.as_view()),
     path("alerts/<str:pk>/reopen", api.ReopenView.as_view()),
+    path("alerts/<str:pk>/show-again", api_suppressions.ShowAgainView.as_view()),
     path("alerts/<str:pk>/activities", api.AlertActivitiesView.as_view()),
     path("alerts/<str:pk>/comments", api.AlertCommentsView.as_view()),
     path("alerts/<str:pk>/comments/<str:comment_id>", api.AlertCommentView.as_view()),
@@ -21,6 +22,10 @@ urlpatterns = [
     path("observables/<str:pk>", api_observables.ObservableView.as_view()),
     path("observables/<str:pk>/enrichments", api_observables.EnrichmentsView.as_view()),
     path("observables/<str:pk>/enrichments/<path:source>", api_observables.EnrichmentView.as_view()),
+    path("suppressions", api_suppressions.SuppressionsView.as_view()),
+    path("suppressions/preview", api_suppressions.SuppressionPreviewView.as_view()),
+    path("suppressions/<str:pk>", api_suppressions.SuppressionView.as_view()),
+    path("suppressions/<str:pk>/end", api_suppressions.SuppressionEndView.as_view()),
     path("deliveries", api_deliveries.DeliveriesView.as_view()),
     path("deliveries/<str:pk>", api_deliveries.DeliveryView.as_view()),
     path("deliveries/<str:pk>/replay", api_deliveries.ReplayView.as_view()),

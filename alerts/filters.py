@@ -8,7 +8,7 @@ from django import forms
 from django.db.models import Q, QuerySet
 from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
-from django_filters import CharFilter, ChoiceFilter, FilterSet, MultipleChoiceFilter
+from django_filters import CharFilter, ChoiceFilter, FilterSet, MultipleChoiceFilter, UUIDFilter
 
 from alerts.models import SEVERITY_RANK, Alert, AlertObservable, Severity
 from alerts.services.observables import value_hash
@@ -25,7 +25,32 @@ def alert_words(value: str) -> Q:
     return words
 
 
-class AlertFilter(FilterSet):
+class SuppressedFilter(FilterSet):
+    """What a suppression hides is left out unless it is asked for."""
+
+    suppressed = ChoiceFilter(
+        choices=[("true", _("Suppressed only")), ("any", _("With what is suppressed"))],
+        method="by_suppressed",
+        empty_label=_("Not suppressed"),
+        label=_("Suppressed"),
+        help_text="true: only what a suppression hides; any: that too; without it none of that",
+    )
+    suppressed_by = UUIDFilter(label=_("Suppression"), help_text="what this suppression hides")
+
+    def filter_queryset(self, queryset: QuerySet[Alert]) -> QuerySet[Alert]:
+        """Add what nobody has to ask for."""
+        found: QuerySet[Alert] = super().filter_queryset(queryset)
+        chosen = self.form.cleaned_data
+        if chosen.get("suppressed") or chosen.get("suppressed_by"):
+            return found
+        return found.filter(suppressed_by__isnull=True)
+
+    def by_suppressed(self, queryset: QuerySet[Alert], name: str, value: str) -> QuerySet[Alert]:
+        """``true`` or ``any``."""
+        return queryset.filter(suppressed_by__isnull=False) if value == "true" else queryset
+
+
+class AlertFilter(SuppressedFilter):
     """Status (open where nothing is said), severities, determination, source, owner, partner and words."""
 
     q = CharFilter(method="by_words", label=_("Search"))

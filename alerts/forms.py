@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,7 +10,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from alerts.models import Alert, Severity
-from opensoar.accounts.models import User
+from opensoar.accounts.models import Partner, User
 from opensoar.web.forms import VerbForm
 
 MAX_PASTED = 100_000  # characters
@@ -93,3 +94,115 @@ class ObservablesForm(VerbForm):
         widget=forms.Textarea(attrs={"rows": 5}),
         help_text=_("Addresses, domains, hashes, URLs and more are recognised, defanged ones too."),
     )
+
+
+NEVER = "never"
+LASTS = [
+    ("1", _("1 day")),
+    ("7", _("7 days")),
+    ("30", _("30 days")),
+    ("90", _("90 days")),
+    ("365", _("1 year")),
+    (NEVER, _("Never")),
+]
+
+
+class SuppressionForm(VerbForm):
+    """Which new alerts to hide: those that are like one (``alert``) in what is ticked, and further conditions."""
+
+    LIKE = (
+        ("rule_name", _("Rule")), ("source", _("Source")), ("hostname", _("Host")), ("username", _("User")),
+        ("source_ip", _("Source IP")), ("dest_ip", _("Destination")), ("title", _("Title")),
+    )  # fmt: skip
+
+    like = forms.MultipleChoiceField(
+        label=_("Alerts with the same"), required=False, widget=forms.CheckboxSelectMultiple
+    )
+    conditions = forms.CharField(
+        label=_("Conditions"),
+        required=False,
+        widget=forms.Textarea(
+            attrs={"rows": 2, "spellcheck": "false", "placeholder": '{"source_ip__cidr": "10.20.0.0/16"}'}
+        ),
+        help_text=_("JSON, in the words of a playbook's conditions; docs/playbooks.md explains them."),
+    )
+    partner = forms.ChoiceField(label=_("Whose alerts"), required=False)
+    name = forms.CharField(label=_("Name"), max_length=200)
+    reason = forms.CharField(
+        label=_("Reason"),
+        max_length=2000,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text=_("Why nobody needs to see them. It stands on every alert that is hidden."),
+    )
+    days = forms.ChoiceField(label=_("Expires after"), choices=LASTS, initial="30")
+
+    def __init__(
+        self,
+        data: Any = None,
+        *,
+        alert: Alert | None,
+        partners: list[Partner],
+        everybody: bool,
+        **kwargs: Any,
+    ) -> None:
+        initial: dict[str, Any] = {}
+        self.pattern = {name: str(value) for name, _l in self.LIKE if (value := getattr(alert, name, None))}
+        if alert is not None:
+            ticked = ["rule_name" if "rule_name" in self.pattern else "title", "source"]
+            initial = {
+                "like": ticked,
+                "partner": alert.partner.slug,
+                "name": (alert.rule_name or alert.title)[:200],
+            }
+        super().__init__(data, initial=initial, **kwargs)
+        self.fields["conditions"].widget.attrs["class"] += " mono"
+        self.fields["like"].choices = [(k, label) for k, label in self.LIKE if k in self.pattern]  # type: ignore[attr-defined]
+        whose = [(one.slug, one.name) for one in partners]
+        self.fields["partner"].choices = [("", _("Everybody's")), *whose] if everybody else whose  # type: ignore[attr-defined]
+        if not partners:  # there is nothing to choose
+            del self.fields["partner"]
+
+    def likes(self) -> list[tuple[Any, str]]:
+        """Each box with the value that it stands for."""
+        return [(box, self.pattern[box.data["value"]]) for box in self["like"]]
+
+    def clean_conditions(self) -> dict[str, Any]:
+        """The further conditions as an object."""
+        text = self.cleaned_data["conditions"].strip()
+        if not text:
+            return {}
+        try:
+            found = json.loads(text)
+        except ValueError as error:
+            raise forms.ValidationError(_("That is no JSON: %(why)s"), params={"why": error}) from None
+        if not isinstance(found, dict):
+            raise forms.ValidationError(_('Write an object: {"hostname": "scanner-1"}'))
+        return found
+
+    def clean_days(self) -> int | None:
+        days = self.cleaned_data["days"]
+        return None if days == NEVER else int(days)
+
+    def clean(self) -> dict[str, Any]:
+        """What is ticked becomes conditions as well; what is written counts where both name a field."""
+        data = super().clean() or self.cleaned_data
+        ticked = {name: self.pattern[name] for name in data.pop("like", ())}
+        if "conditions" in data:
+            data["conditions"] = ticked | data["conditions"]
+            if not data["conditions"]:
+                self.add_error("conditions", _("Say which alerts: at least one condition"))
+        return data
+
+    def chosen(self) -> tuple[dict[str, Any], str | None]:
+        """Conditions and partner as far as they are chosen: what a preview asks, whatever else is missing."""
+        if not self.is_bound:
+            ticked = self.initial.get("like", ())
+            return {name: self.pattern[name] for name in ticked}, self._initial_partner()
+        self.is_valid()
+        return self.cleaned_data.get("conditions") or {}, self.cleaned_data.get("partner")
+
+    def _initial_partner(self) -> str | None:
+        field = self.fields.get("partner")
+        if field is None:
+            return None
+        return self.initial.get("partner") or next((str(value) for value, _l in field.choices), None)  # type: ignore[attr-defined]

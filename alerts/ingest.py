@@ -33,6 +33,7 @@ from alerts.events import (
 from alerts.models import AlertSource, Delivery
 from alerts.source_settings import SourceSettings
 from alerts.sources.base import NormalisedAlert
+from alerts.suppressions import InForce, hiding, record_hidden
 from alerts.updates import Repeat, follow, happened_again
 from opensoar.actors import Actor
 from opensoar.events import DomainEvent
@@ -91,6 +92,7 @@ class Incoming:
     settings: SourceSettings | None = None
     key: bytes = b""
     row: rows.AlertRow | None = None
+    hidden_by: InForce | None = None
     reason: str = ""
     notes: tuple[str, ...] = ()
     replayed: bool = False  # the delivery's row is there already
@@ -105,6 +107,7 @@ class Incoming:
         if self.alert is None:
             return
         self.key = dedupe_key(self.partner_id, self.source, fingerprint or f"self:{self.alert_id}")
+        self.hidden_by = hiding(self.partner_id, self.subject)
         self.row = rows.alert_row(
             self.alert,
             alert_id=self.alert_id,
@@ -113,6 +116,7 @@ class Incoming:
             key=self.key,
             correlation_id=self.correlation_id,
             received_at=self.received_at,
+            suppressed_by_id=self.hidden_by.id if self.hidden_by else None,
         )
 
     @property
@@ -244,7 +248,8 @@ def write(batch: Sequence[Incoming]) -> None:
             _decide(cursor, batch, careful)
         firsts: dict[bytes, Incoming] = {}
         observables = rows.Observables()
-        for item in batch:
+        # An observable is announced with the first that mentions it: let that be one that somebody sees.
+        for item in sorted(batch, key=lambda item: item.hidden_by is not None):
             if item.row is not None:
                 firsts.setdefault(item.key, item)
                 observables.add(item.row, item.alert_id, item.partner_id, item.source, item.received_at)
@@ -252,7 +257,9 @@ def write(batch: Sequence[Incoming]) -> None:
         again = [item for item in batch if item.row is not None and item.alert_id not in new]
         known = _write_again(cursor, again) if again else {}
         rows.deliver(cursor, [_delivery(item, None, "quarantined") for item in batch if item.row is None])
-        created = _announce([item for item in batch if item.alert_id in new and not item.reason])
+        fresh = [item for item in batch if item.alert_id in new]
+        record_hidden({item.alert_id: item.hidden_by for item in fresh if item.hidden_by is not None})
+        created = _announce([item for item in fresh if item.hidden_by is None and not item.reason])
         if added:
             _announce_observables(cursor, observables, batch, list(created.values()))
         _finish(batch, known, created)
@@ -318,7 +325,7 @@ def _write_again(cursor: psycopg.Cursor[Any], again: list[Incoming]) -> dict[byt
             links += [(alert.id, item.partner_id, o.type, o.value_hash, o.field) for o in item.row.links]
             repeats[alert.id] = Repeat(
                 alert, item.alert, item.settings, content_hash=item.row.content_hash, delivery_id=item.delivery_id,
-                received_at=item.received_at,
+                received_at=item.received_at, hidden=item.hidden_by is not None,
             )  # fmt: skip
     counts = rows.count_again(cursor, list(totals.values()))
     rows.deliver(cursor, deliveries)
@@ -352,8 +359,12 @@ def _announce_observables(
     batch: Sequence[Incoming],
     alerts: list[CreatedAlert],
 ) -> None:
-    items = {item.alert_id: item for item in batch if item.row is not None and not item.reason}
-    if not items:  # they were announced before, and a subscriber failed
+    items = {
+        item.alert_id: item
+        for item in batch
+        if item.row is not None and item.hidden_by is None and not item.reason
+    }
+    if not items:  # they are hidden; or they were announced before, and a subscriber failed
         return
 
     def found() -> list[CreatedObservable]:

@@ -47,6 +47,7 @@ _ALERT = {
     "correlation_id": "uuid",
     "event_at": "timestamptz",
     "created_at": "timestamptz",
+    "suppressed_by_id": "uuid",
 }
 _DELIVERY = {
     "id": "uuid",
@@ -104,7 +105,8 @@ WITH d AS MATERIALIZED (
   SELECT * FROM {_rows("d", _ALERT)}
 ), new AS (
   INSERT INTO alerts_alert ({", ".join(_ALERT)}, status, updated_at, version, timeline_seq)
-  SELECT {_values("d", _ALERT)}, 'new', d.created_at, 1, 0 FROM d
+  -- What is hidden has one entry already: which suppression hid it (alerts.ingest).
+  SELECT {_values("d", _ALERT)}, 'new', d.created_at, 1, (d.suppressed_by_id IS NOT NULL)::int FROM d
   ON CONFLICT (dedupe_key) DO NOTHING RETURNING id
 ), v AS MATERIALIZED (
   SELECT v.* FROM {_rows("v", _DELIVERY, beside="unnest(%b::bytea[])")} JOIN new ON new.id = v.alert_id
@@ -145,7 +147,7 @@ ON CONFLICT DO NOTHING
 # A statement of its own: only a new snapshot shows what another committer stored a moment ago.
 FIND_KNOWN = """
 SELECT a.dedupe_key, a.id, a.partner_id, a.status, a.title, a.severity, a.correlation_id, a.content_hash, a.resolved_at,
-  c.last_seen
+  c.last_seen, a.suppressed_by_id
 FROM alerts_alert a JOIN alerts_alertcounter c ON c.alert_id = a.id WHERE a.dedupe_key = ANY(%b::bytea[])
 """
 
@@ -197,6 +199,7 @@ class Known(NamedTuple):
     content_hash: bytes | None
     resolved_at: datetime | None
     last_seen: datetime
+    suppressed_by_id: UUID | None
 
 
 class Delivered(NamedTuple):
@@ -254,6 +257,7 @@ def alert_row(
     key: bytes,
     correlation_id: UUID,
     received_at: datetime,
+    suppressed_by_id: UUID | None = None,
 ) -> AlertRow:
     """The row of :data:`INSERT_NEW`. Raises TypeError for what is not JSON."""
     content_hash = _content_hash(alert)
@@ -282,6 +286,7 @@ def alert_row(
         "correlation_id": correlation_id,
         "event_at": alert.event_at,
         "created_at": received_at,
+        "suppressed_by_id": suppressed_by_id,
     }
     links = {
         (o.type, o.value): Link(

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from alerts.payloads import parse_body
 from alerts.querysets import AlertQuerySet, DeliveryQuerySet, ObservableQuerySet
+from alerts.suppression_model import Suppression as Suppression
 from opensoar.accounts.models import Partner
 from opensoar.ids import uuid7
 from opensoar.timeline import TimelineEntry, TimelineText
@@ -39,6 +40,10 @@ def severity_rank_field() -> models.GeneratedField:
         output_field=models.SmallIntegerField(),
         db_persist=True,
     )
+
+
+# What waits for somebody; the same words as AlertQuerySet.visible_to() and open().
+OPEN_CONDITION = ~Q(status="resolved") & Q(archived_at__isnull=True, suppressed_by__isnull=True)
 
 
 class Alert(models.Model):
@@ -95,6 +100,15 @@ class Alert(models.Model):
     resolved_at = models.DateTimeField(null=True, blank=True)
     resolve_reason = models.TextField(null=True, blank=True)
     archived_at = models.DateTimeField(null=True, blank=True)
+    # What hides it: stored as any other, but nobody's work.
+    suppressed_by = models.ForeignKey(
+        Suppression,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="alerts",
+        db_index=False,  # hardly any alert has one: alert_suppressed leaves the others out
+    )
     # Semantic edits by people and playbooks; duplicates do not count. The ETag.
     version = models.PositiveIntegerField(default=1)
     timeline_seq = models.PositiveIntegerField(default=0)
@@ -128,14 +142,17 @@ class Alert(models.Model):
             # The queue of people who see everybody's alerts, and of those who see some partners'.
             models.Index(
                 F("severity_rank").desc(), F("id").desc(),
-                name="alert_open_queue", condition=~Q(status="resolved") & Q(archived_at__isnull=True),
+                name="alert_open_queue", condition=OPEN_CONDITION,
             ),
             models.Index(
                 F("partner"), F("severity_rank").desc(), F("id").desc(),
-                name="alert_open_partner", condition=~Q(status="resolved") & Q(archived_at__isnull=True),
+                name="alert_open_partner", condition=OPEN_CONDITION,
             ),
             # The same lists with what is resolved.
-            models.Index(F("severity_rank").desc(), F("id").desc(), name="alert_severity", condition=Q(archived_at__isnull=True)),
+            models.Index(
+                F("severity_rank").desc(), F("id").desc(),
+                name="alert_severity", condition=Q(archived_at__isnull=True, suppressed_by__isnull=True),
+            ),
             models.Index(F("partner"), F("id").desc(), name="alert_partner"),
             models.Index(fields=["assigned_to"], name="alert_assigned_to", condition=Q(assigned_to__isnull=False)),
             # What retention looks for; new alerts are not in it.
@@ -145,6 +162,15 @@ class Alert(models.Model):
             ),
             models.Index(F("source_ip"), F("id").desc(), name="alert_source_ip", condition=Q(source_ip__isnull=False)),
             models.Index(F("hostname"), F("id").desc(), name="alert_hostname", condition=Q(hostname__isnull=False)),
+            # A rule's last alerts: what became of them, and what a suppression would have hidden.
+            models.Index(
+                F("rule_name"), F("source"), F("id").desc(), name="alert_rule", condition=Q(rule_name__isnull=False)
+            ),
+            # What each suppression hides.
+            models.Index(
+                F("suppressed_by"), F("id").desc(),
+                name="alert_suppressed", condition=Q(suppressed_by__isnull=False, archived_at__isnull=True),
+            ),
         ]  # fmt: skip
 
     def __str__(self) -> str:

@@ -13,7 +13,7 @@ from django.db import connection
 from django.db.models import Prefetch, Q, QuerySet, prefetch_related_objects
 from django.utils import timezone
 
-from alerts.models import Alert, AlertObservable, Delivery, Observable
+from alerts.models import Alert, AlertObservable, Delivery, Observable, Suppression
 from alerts.querysets import AlertQuerySet
 from opensoar.accounts.models import Partner, User
 from opensoar.actors import Actor
@@ -157,6 +157,13 @@ def related(actor: Actor, alert: Alert, observables: list[Observable]) -> list[R
     }
     add_incidents(actor, list(alerts.values()))
     return [Related(alerts[pk], shared[pk][:3]) for pk in most if pk in alerts]
+
+
+def suppression_of(actor: Actor, alert: Alert) -> Suppression | None:
+    """What hides it, if ``actor`` may know."""
+    if alert.suppressed_by_id is None:
+        return None
+    return Suppression.objects.visible_to(actor).with_related().filter(pk=alert.suppressed_by_id).first()
 
 
 def deliveries_of(actor: Actor, alert: Alert) -> list[tuple[Delivery, Any]]:

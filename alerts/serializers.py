@@ -16,6 +16,7 @@ from rest_framework import serializers
 from alerts.iocs import parse_text
 from alerts.models import Alert, Observable, Severity
 from alerts.services.observables import TypedValue
+from alerts.suppression_pages import RuleRecord
 from opensoar.api.fields import Flag, Number, Object, StrictSerializer, Text, Word, tags
 from opensoar.errors import Invalid
 
@@ -50,9 +51,23 @@ class AlertSerializer(serializers.Serializer[Any]):
     correlation_id = serializers.UUIDField()
     resolved_at = serializers.DateTimeField(allow_null=True)
     resolve_reason = serializers.CharField(allow_null=True)
+    suppressed_by = serializers.UUIDField(allow_null=True, help_text="the suppression that hides it")
     version = serializers.IntegerField(help_text="the ETag")
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
+
+
+class RuleSerializer(serializers.Serializer[Any]):
+    """How the rule that made it has done over the last 90 days, of what the caller sees."""
+
+    alerts = serializers.IntegerField()
+    resolved = serializers.IntegerField()
+    malicious = serializers.IntegerField()
+    suspicious = serializers.IntegerField()
+    benign = serializers.IntegerField()
+    false_positive_rate = serializers.FloatField(
+        allow_null=True, help_text="benign, of those that were determined; null where none was"
+    )
 
 
 class AlertDetailSerializer(AlertSerializer):
@@ -60,6 +75,7 @@ class AlertDetailSerializer(AlertSerializer):
 
     normalized = serializers.DictField()
     raw_payload = serializers.JSONField(allow_null=True, help_text="text where it is no JSON object")
+    rule = RuleSerializer(allow_null=True, help_text="null where no rule is named")
 
 
 class BulkSerializer(serializers.Serializer[Any]):
@@ -228,10 +244,19 @@ def show_alert(alert: Alert) -> dict[str, Any]:
         "correlation_id": str(alert.correlation_id),
         "resolved_at": alert.resolved_at,
         "resolve_reason": alert.resolve_reason,
+        "suppressed_by": str(alert.suppressed_by_id) if alert.suppressed_by_id else None,
         "version": alert.version,
         "created_at": alert.created_at,
         "updated_at": alert.updated_at,
     }
+
+
+def show_rule(record: RuleRecord | None) -> dict[str, Any] | None:
+    """What :class:`RuleSerializer` says."""
+    if record is None:
+        return None
+    counts = ("alerts", "resolved", "malicious", "suspicious", "benign")
+    return {name: getattr(record, name) for name in counts} | {"false_positive_rate": record.benign_share}
 
 
 def show_alerts(rows: list[Alert]) -> list[dict[str, Any]]:

@@ -90,6 +90,32 @@ class SaidToBeOver(Kind):
 
 @register
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Suppressed(Kind):
+    """A suppression hid the alert when it came; the text is its reason."""
+
+    action: ClassVar[str] = "suppressed"
+    label: ClassVar[str] = _("Suppressed")
+    group: ClassVar[str] = "alerts"
+    icon: ClassVar[str] = "ban"
+    suppression_id: str
+    name: str
+
+
+@register
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownAgain(Kind):
+    """What hid the alert does so no longer; the text says why."""
+
+    action: ClassVar[str] = "shown_again"
+    label: ClassVar[str] = _("Shown again")
+    group: ClassVar[str] = "alerts"
+    icon: ClassVar[str] = "inbox"
+    suppression_id: str
+    name: str
+
+
+@register
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Archived(Kind):
     """The alert was deleted: out of sight, kept until retention ends."""
 

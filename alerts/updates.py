@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 
 from alerts.ingest_rows import Known
 from alerts.models import Alert, AlertEntry, AlertSource
+from alerts.services.suppressions import show_alert_again
 from alerts.services.triage import reopen_alert, resolve_alert, update_alert
 from alerts.source_settings import SourceSettings
 from alerts.sources.base import MAX_TAGS, NormalisedAlert
@@ -25,7 +26,7 @@ _MAX_IOCS = 500  # values of one group that an alert gathers over its repeats
 class Repeat:
     """The last repeat of an alert in a batch."""
 
-    __slots__ = ("alert", "content_hash", "delivery_id", "known", "received_at", "settings")
+    __slots__ = ("alert", "content_hash", "delivery_id", "hidden", "known", "received_at", "settings")
 
     def __init__(
         self,
@@ -36,13 +37,22 @@ class Repeat:
         content_hash: bytes,
         delivery_id: UUID,
         received_at: datetime,
+        hidden: bool = False,
     ) -> None:
+        self.hidden = hidden
         self.known, self.alert, self.settings = known, alert, settings
         self.content_hash, self.delivery_id, self.received_at = content_hash, delivery_id, received_at
 
     @property
+    def comes_back(self) -> bool:
+        """Its alert is hidden, but nothing would hide it now: the suppression ended, or the source says otherwise."""
+        return self.known.suppressed_by_id is not None and not self.hidden and not self.alert.resolved
+
+    @property
     def changes_something(self) -> bool:
         """Whether more than a counter has to be touched."""
+        if self.known.suppressed_by_id is not None:
+            return self.comes_back
         return self.known.status == RESOLVED or self.known.content_hash != self.content_hash
 
     @property
@@ -70,6 +80,10 @@ def follow(repeats: Mapping[UUID, Repeat], counts: Mapping[UUID, int]) -> None:
 
 
 def _bring_up_to_date(alert: Alert, repeat: Repeat, count: int | None) -> None:
+    if repeat.comes_back:
+        alert = show_alert_again(
+            actor=INGEST, alert=alert, reason=_("It came again, and nothing hides it any more")
+        )
     if alert.status == RESOLVED:
         _came_again(alert, repeat, count)
     if repeat.known.content_hash != repeat.content_hash:
@@ -118,7 +132,7 @@ def _merged(before: dict[str, list[str]], now: dict[str, list[str]]) -> dict[str
 
 def _is_over(alert: Alert, repeat: Repeat) -> None:
     """Resolve it where it is known what it was; otherwise a person has to say."""
-    now = Alert.objects.only("status", "determination").get(pk=alert.pk)
+    now = Alert.objects.get(pk=alert.pk)  # as the refresh left it: its timeline goes on from there
     if now.status == RESOLVED:
         return
     settings = repeat.settings
@@ -128,4 +142,4 @@ def _is_over(alert: Alert, repeat: Repeat) -> None:
         reason = _("Its source says that it is over")
         resolve_alert(actor=INGEST, alert=alert, determination=now.determination, reason=reason)
     else:
-        record(AlertEntry, alert, Draft(SaidToBeOver(delivery_id=str(repeat.delivery_id)), INGEST))
+        record(AlertEntry, now, Draft(SaidToBeOver(delivery_id=str(repeat.delivery_id)), INGEST))

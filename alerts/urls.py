@@ -19,6 +19,7 @@ urlpatterns = [
     path("<uuid:pk>/assign/", verbs.assign, name="assign"),
     path("<uuid:pk>/resolve/", verbs.resolve, name="resolve"),
     path("<uuid:pk>/reopen/", verbs.reopen, name="reopen"),
+    path("<uuid:pk>/show-again/", verbs.show_again, name="show-again"),
     path("<uuid:pk>/edit/", verbs.edit, name="edit"),
     path("<uuid:pk>/comment/", verbs.comment, name="comment"),
     path("<uuid:pk>/observables/", verbs.observables, name="observables"),

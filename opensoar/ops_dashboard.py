@@ -99,6 +99,7 @@ def _grouped(actor: Actor) -> list[dict[str, Any]]:
     took = ExpressionWrapper(F("resolved_at") - F("created_at"), output_field=DurationField())
     groups = (
         Alert.objects.visible_to(actor)
+        .shown()
         .order_by()
         .values("partner_id", "severity", "status", "determination")
         .annotate(
@@ -121,7 +122,7 @@ def _mean(total: timedelta, n: int) -> float:
 
 
 def _alert_lists(actor: Actor) -> dict[str, Any]:
-    rows = Alert.objects.visible_to(actor)
+    rows = Alert.objects.visible_to(actor).shown()
     urgent = rows.open().order_by("-severity_rank", "-id")
     mine = urgent.filter(assigned_to=actor.user_id) if actor.user_id else urgent.none()
     return {

@@ -152,6 +152,19 @@ def record_many[E: TimelineEntry](
     """
     if not drafts:
         return []
+    entries = append(model, drafts)
+    subjects = {subject.pk: subject for subject, _ in drafts}
+    first = next(iter(subjects.values()))
+    changed = ("timeline_seq", *also)
+    if len(subjects) == 1:
+        type(first).objects.filter(pk=first.pk).update(**{name: getattr(first, name) for name in changed})
+    else:
+        type(first).objects.bulk_update(subjects.values(), changed)
+    return entries
+
+
+def append[E: TimelineEntry](model: type[E], drafts: list[tuple[Any, Draft]]) -> list[E]:
+    """:func:`record_many` for a caller who writes the subjects' ``timeline_seq``, raised here, itself."""
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError("timeline.record needs the transaction of the change it records")
     now = clock.now()
@@ -165,13 +178,6 @@ def record_many[E: TimelineEntry](
     if texts:
         model.text_model.objects.bulk_create(texts)
     model.objects.bulk_create(entries)
-    subjects = {subject.pk: subject for subject, _ in drafts}
-    first = next(iter(subjects.values()))
-    changed = ("timeline_seq", *also)
-    if len(subjects) == 1:
-        type(first).objects.filter(pk=first.pk).update(**{name: getattr(first, name) for name in changed})
-    else:
-        type(first).objects.bulk_update(subjects.values(), changed)
     return entries
 
 

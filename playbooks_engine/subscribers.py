@@ -58,7 +58,8 @@ def start_on_changed_alert(change: AlertChange) -> None:
         names, event = names | {"alert.resolved"}, "alert_resolved"
     elif change.reopened:
         names, event = names | {"alert.reopened"}, "alert_reopened"
-    candidates = triggers().of_changed_alerts(names)
+    # What a suppression hides starts nothing, whatever becomes of it.
+    candidates = triggers().of_changed_alerts(names) if alert.suppressed_by_id is None else []
     if not candidates:
         return
     cause = Cause.of(change.actor)

@@ -36,8 +36,11 @@ LIMITS = {
     "queue": 9,
     "queue, compact": 9,
     "queue live": 9,
-    "alert": 18,
-    "alert live": 18,
+    # How its rule has done, what hides it: a question each.
+    "alert": 20,
+    "alert live": 20,
+    "suppressions": 7,
+    "suppress": 9,
     "deliveries": 6,
     "incidents": 10,
     "incidents live": 8,
@@ -67,7 +70,16 @@ def furnish(ada: User, folder: Path, rows: int) -> tuple[Alert, Incident]:
     for n in range(rows):
         write(folder, f"look{n}", SOURCE.replace("{n}", str(n)))
     sync_playbooks([str(folder)])
-    alerts = [make_alert(f"A {n}", source_ip="203.0.113.9", hostname=f"ws-{n}") for n in range(rows)]
+    hiding = [
+        services.create_suppression(
+            actor=ada.actor, name=f"S {n}", reason="x", conditions={"title": f"S {n}"}
+        )
+        for n in range(rows)
+    ]
+    alerts = [
+        make_alert(f"A {n}", source_ip="203.0.113.9", hostname=f"ws-{n}", rule_name="R", suppressed_by=one)
+        for n, one in enumerate(hiding)
+    ]
     incident = make_incident(actor=ada.actor, alerts=alerts)
     for n, alert in enumerate(alerts):
         services.comment_alert(actor=ada.actor, alert=alert, text=f"Comment {n}")
@@ -109,6 +121,8 @@ def asked(client: Client, alert: Alert, incident: Incident) -> dict[str, int]:
         "alert": reverse("alerts:detail", args=[alert.pk]),
         "alert live": reverse("alerts:live", args=[alert.pk]),
         "deliveries": reverse("alerts:deliveries", args=[alert.pk]),
+        "suppressions": reverse("suppressions:list"),
+        "suppress": f"{reverse('suppressions:create')}?alert={alert.pk}",
         "incidents": reverse("incidents:list"),
         "incidents live": reverse("incidents:list-live"),
         "suggestions": reverse("incidents:suggestions"),

@@ -12,6 +12,7 @@ from alerts.services.observables import (
     upsert_observables,
 )
 from alerts.services.sources import delete_source, save_source
+from alerts.services.suppressions import create_suppression, end_suppression, show_alert_again
 from alerts.services.triage import (
     archive_alert,
     assign_alert,
@@ -33,13 +34,16 @@ __all__ = [
     "comment_alert",
     "create_observable",
     "delete_exclusion",
+    "create_suppression",
     "delete_source",
     "edit_comment",
+    "end_suppression",
     "remove_enrichment",
     "reopen_alert",
     "resolve_alert",
     "save_exclusion",
     "save_source",
+    "show_alert_again",
     "tag_observable",
     "update_alert",
     "upsert_observables",

@@ -15,6 +15,7 @@ from alerts import forms, pages
 from alerts.access import get_alert_for
 from alerts.filters import AlertFilter
 from alerts.models import Alert, AlertEntry
+from alerts.suppression_pages import rule_record
 from opensoar.ids import first_id_at
 from opensoar.typing import AuthenticatedRequest
 from opensoar.web.chips import chips
@@ -106,6 +107,8 @@ def panels(request: AuthenticatedRequest, alert: Alert) -> dict[str, Any]:
         "names": display_names(),
         "observables": observables,
         "related": pages.related(actor, alert, observables),
+        "suppression": pages.suppression_of(actor, alert),
+        "rule": rule_record(actor, alert),
         "incidents": alert.incidents.visible_to(actor) if actor.can("incidents:read") else [],
     }
 

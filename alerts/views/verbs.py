@@ -120,6 +120,18 @@ def reopen(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
 
 @ask
 @require_capability(UPDATE)
+def show_again(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
+    """Bring it back into the queue."""
+    alert = get_alert_for(request.actor, pk, UPDATE)
+    form = forms.ReopenForm(posted(request))
+    return on_alert(
+        request, alert, form, services.show_alert_again, title=_("Show again"), button=_("Show again"),
+        done=_("The alert is in the queue again."), note=_("Its playbooks start, as if it came now."),
+    )  # fmt: skip
+
+
+@ask
+@require_capability(UPDATE)
 def edit(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
     """Correct severity, determination and tags."""
     alert = get_alert_for(request.actor, pk, UPDATE)

@@ -14,7 +14,8 @@ ANALYST = READS | {
     "observables:manage",
     "ai:use",
 }
-LEAD = ANALYST | {"response:execute", "approvals:decide", "audit:read"}
+# What a suppression hides, nobody looks at: that is for those who answer for the desk. Showing again is an analyst's.
+LEAD = ANALYST | {"response:execute", "approvals:decide", "audit:read", "suppressions:manage"}
 AUTHOR = READS | {"playbooks:manage", "playbooks:execute"}
 ALL = (
     LEAD

@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from opensoar.accounts.models import Partner
-from opensoar.accounts.services import audit, resolve_partner
+from opensoar.accounts.services import audit, partner_or_everybody
 from opensoar.actors import Actor
 from opensoar.crypto import SecretsError, encrypt
 from opensoar.edits import UNSET, Unset, check_version
@@ -50,7 +50,7 @@ def create_connector(
     connector = Connector(
         kind=kind,
         name=required_text(name, field="name", limit=150),
-        partner=_partner(actor, partner),
+        partner=partner_or_everybody(partner, actor=actor),
         config=plain,
         enabled=enabled,
     )
@@ -83,7 +83,7 @@ def update_connector(
     if name is not None:
         values["name"] = required_text(name, field="name", limit=150)
     if not isinstance(partner, Unset):
-        values["partner"] = _partner(actor, partner)
+        values["partner"] = partner_or_everybody(partner, actor=actor)
     if enabled is not None:
         values["enabled"] = enabled
     named_secret: dict[str, Any] = {}
@@ -139,21 +139,6 @@ def _refuse_foreign(actor: Actor, connector: Connector) -> None:
     """What is every partner's belongs to those who see every partner."""
     if actor.partner_ids is not None and connector.partner_id not in actor.partner_ids:
         raise NotAllowed(_("This integration is every partner's; only those who see all of them can use it"))
-
-
-def _partner(actor: Actor, partner: Partner | str | None) -> Partner | None:
-    if partner in (None, ""):
-        if actor.partner_ids is None:
-            return None
-        if len(actor.partner_ids) > 1:
-            raise Invalid(_("Choose one of your partners"), field="partner")
-        return Partner.objects.get(pk__in=actor.partner_ids)
-    if isinstance(partner, str) and actor.partner_ids is None:
-        known = Partner.objects.filter(slug=partner).first()  # a misspelt one must not come into being here
-        if known is None:
-            raise Invalid(_("Unknown partner"), field="partner")
-        return known
-    return resolve_partner(partner, actor=actor)
 
 
 def _split(config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

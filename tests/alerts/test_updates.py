@@ -16,7 +16,7 @@ from alerts.intake import Envelope, read_body
 from alerts.models import Alert, AlertCounter, AlertObservable, AlertSource, Delivery
 from alerts.senders import Sender
 from alerts.services import resolve_alert, save_source, update_alert
-from tests.factories import SYSTEM, actions
+from tests.factories import SYSTEM, actions, entries
 
 pytestmark = pytest.mark.django_db
 BASE: dict[str, Any] = {
@@ -164,6 +164,17 @@ def test_what_is_over_is_resolved_where_its_verdict_is_known() -> None:
     deliver(over("FalsePositive"), slug="sentinel")
     alert.refresh_from_db()
     assert (alert.status, alert.determination) == ("resolved", "benign")
+
+
+def test_a_repeat_that_says_more_and_that_it_is_over_counts_its_entries_one_by_one() -> None:
+    new = over()
+    new["properties"] = {**new["properties"], "status": "New", "severity": "Low"}
+    deliver(new, slug="sentinel")
+    deliver(over(), slug="sentinel")
+    alert = Alert.objects.get()
+    assert actions(alert) == ["severity_change", "said_to_be_over"]
+    assert [entry.seq for entry in entries(alert)] == [1, 2]
+    assert alert.timeline_seq == 2
 
 
 def test_what_is_over_is_only_noted_where_the_source_is_set_so() -> None:

@@ -47,8 +47,10 @@ P_READ, P_MANAGE, P_EXECUTE = "playbooks:read", "playbooks:manage", "playbooks:e
 G_READ, G_MANAGE = "integrations:read", "integrations:manage"
 APPROVE = "approvals:decide"
 PEOPLE, KEYS = "analysts:manage", "api_keys:manage"
+S_MANAGE = "suppressions:manage"
 
 CLOSING = {"determination": "benign", "impact": "none", "summary": "Nothing"}
+HIDING = {"name": "x", "reason": "x", "conditions": {"hostname": "x"}}
 HANDOFF = {"to_user": "$user", "text": "Yours"}
 TYPED = {"type": "domain", "value": "$value"}
 
@@ -80,11 +82,20 @@ PAGES = {
     "alerts/<uuid:pk>/assign/": line({"user": "$user"}, get=A_UPDATE, post=A_UPDATE, pk="alert"),
     "alerts/<uuid:pk>/resolve/": line({"determination": "benign"}, get=A_UPDATE, post=A_UPDATE, pk="alert"),
     "alerts/<uuid:pk>/reopen/": line({"reason": "x"}, get=A_UPDATE, post=A_UPDATE, pk="alert"),
+    "alerts/<uuid:pk>/show-again/": line({"reason": "x"}, get=A_UPDATE, post=A_UPDATE, pk="hidden_alert"),
     "alerts/<uuid:pk>/edit/": line(
         {"severity": "low", "determination": "benign", "tags": "x"}, get=A_UPDATE, post=A_UPDATE, pk="alert"
     ),
     "alerts/<uuid:pk>/comment/": line({"text": "x"}, get=A_UPDATE, post=A_UPDATE, pk="alert"),
     "alerts/<uuid:pk>/observables/": line({"text": "evil.example"}, get=O_MANAGE, post=O_MANAGE, pk="alert"),
+    "suppressions/": line(get=A_READ),
+    "suppressions/new/": line(
+        {"name": "x", "reason": "x", "days": "30", "conditions": '{"hostname": "x"}', "?alert": "$alert"},
+        {"name": "x", "reason": "x", "days": "30", "like": "rule_name", "?alert": "$alert"},
+        get=S_MANAGE,
+        post=S_MANAGE,
+    ),
+    "suppressions/<uuid:pk>/end/": line(get=S_MANAGE, post=S_MANAGE, pk="suppression"),
     "incidents/": line(get=I_READ),
     "incidents/go/": line({"?q": "$number"}, get=I_READ),
     "incidents/live/": line(get=I_READ),
@@ -227,6 +238,7 @@ API = {
     "alerts/<str:pk>/assign": line({"assigned_to": "$user"}, post=A_UPDATE, pk="alert"),
     "alerts/<str:pk>/resolve": line({"determination": "benign"}, post=A_UPDATE, pk="alert"),
     "alerts/<str:pk>/reopen": line({"reason": "x"}, post=A_UPDATE, pk="alert"),
+    "alerts/<str:pk>/show-again": line({"reason": "x"}, post=A_UPDATE, pk="hidden_alert"),
     "alerts/<str:pk>/activities": line(get=A_READ, pk="alert"),
     "alerts/<str:pk>/comments": line({"text": "x"}, post=A_UPDATE, pk="alert"),
     "alerts/<str:pk>/comments/<str:comment_id>": line(
@@ -256,6 +268,16 @@ API = {
     "observables/<str:pk>/enrichments/<path:source>": line(
         delete=O_MANAGE, pk="observable", source="enrichment"
     ),
+    "suppressions": line(
+        HIDING, {**HIDING, "partner": "$partner"}, {**HIDING, "owner": "$user"}, get=A_READ, post=S_MANAGE
+    ),
+    "suppressions/preview": line(
+        {"conditions": {"hostname": "$host"}},
+        {"conditions": {"hostname": "x"}, "partner": "$partner"},
+        post=S_MANAGE,
+    ),
+    "suppressions/<str:pk>": line(get=A_READ, pk="suppression"),
+    "suppressions/<str:pk>/end": line(post=S_MANAGE, pk="suppression"),
     "deliveries": line(get=A_READ),
     "deliveries/<str:pk>": line(get=A_READ, pk="delivery"),
     "deliveries/<str:pk>/replay": line(post=A_UPDATE, pk="quarantined"),

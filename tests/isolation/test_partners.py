@@ -74,8 +74,17 @@ def test_a_body_or_query_that_names_foreign_rows_finds_none(world: World, name: 
 
 QUERIES = {
     "alerts/": ("q=$word", "source=src-$word", "q=$value"),
+    "suppressions/": ("state=all",),
     "incidents/": ("q=$word", "q=$number", "owner=$user"),
-    "api/v1/alerts": ("partner=$partner", "source=src-$word", "limit=200&q=$word", "cursor=$alert"),
+    "api/v1/suppressions": ("partner=$partner", "owner=$user"),
+    "api/v1/alerts": (
+        "suppressed_by=$suppression",
+        "suppressed=any&q=$word",
+        "partner=$partner",
+        "source=src-$word",
+        "limit=200&q=$word",
+        "cursor=$alert",
+    ),
     "api/v1/incidents": ("partner=$partner", "q=$word", "assigned_to=$user"),
     "api/v1/observables": (
         "q=$word",
@@ -119,11 +128,11 @@ SILENT = {
     "", "counts/", "style/", "livez", "readyz", "metrics", "alerts/live/", "alerts/bulk/claim/",
     "alerts/bulk/assign/", "alerts/bulk/resolve/", "alerts/bulk/severity/", "alerts/<uuid:pk>/assign/",
     "alerts/<uuid:pk>/comment/", "alerts/<uuid:pk>/observables/", "alerts/<uuid:pk>/reopen/",
-    "alerts/<uuid:pk>/resolve/", "incidents/go/", "incidents/new/", "incidents/<int:number>/assign/",
-    "incidents/<int:number>/close/", "incidents/<int:number>/comment/", "incidents/<int:number>/handoff/",
-    "incidents/<int:number>/observables/", "incidents/<int:number>/reopen/", "api/v1/", "api/v1/health",
-    "api/v1/schema", "api/v1/docs", "api/v1/auth/capabilities", "api/v1/auth/me", "api/v1/auth/roles",
-    "api/v1/integrations/types", "api/v1/incidents/<str:pk>/runs",
+    "alerts/<uuid:pk>/resolve/", "alerts/<uuid:pk>/show-again/", "incidents/go/", "incidents/new/",
+    "incidents/<int:number>/assign/", "incidents/<int:number>/close/", "incidents/<int:number>/comment/",
+    "incidents/<int:number>/handoff/", "incidents/<int:number>/observables/", "incidents/<int:number>/reopen/",
+    "api/v1/", "api/v1/health", "api/v1/schema", "api/v1/docs", "api/v1/auth/capabilities", "api/v1/auth/me",
+    "api/v1/auth/roles", "api/v1/integrations/types", "api/v1/incidents/<str:pk>/runs",
 }  # fmt: skip
 
 

@@ -95,12 +95,17 @@ def make_customer(mark: str, last_octet: int, alerts: int) -> Customer:
     exclusion = alert_services.save_exclusion(
         actor=actor, kind="own", value=f"{mark}.net", reason=f"of {mark}"
     )
+    suppression = alert_services.create_suppression(
+        actor=actor, name=f"Noise {mark}", reason=f"Known {mark}", conditions={"hostname": f"kiosk-{mark}"}
+    )
+    hidden = _alert(customer, title=f"Hidden {mark}", suppressed_by=suppression)
     token, _ = make_token(["read"], name=f"token {mark}", partner=partner)
     customer.token = make_token(["read", "write", "respond", "admin"], name=f"all {mark}", partner=partner)[1]
     customer.ids |= {
         "alert": str(pair[0].pk), "other_alert": str(pair[1].pk), "comment": str(comment.pk),
         "observable": str(observable.pk), "enrichment": f"lookup-{mark}", "delivery": str(delivery.pk),
-        "quarantined": str(quarantined.pk), "suggestion": open_one.id, "token": str(token.pk), "partner": mark,
+        "quarantined": str(quarantined.pk), "suppression": str(suppression.pk), "hidden_alert": str(hidden.pk),
+        "suggestion": open_one.id, "token": str(token.pk), "partner": mark,
         "user": str(people["analyst"].pk), "username": people["analyst"].username, "word": mark,
         "value": f"evil-{mark}.com", "host": f"host-{mark}.com", "webhook": "wazuh", "password": PASSWORD, "role": "viewer",
         "settings": "1", "partner_id": str(partner.pk), "audit": str(audit(actor=actor, action=f"did-{mark}").pk),

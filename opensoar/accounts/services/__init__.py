@@ -1,7 +1,7 @@
 """What can be done to people, tokens and partners. Every door calls these; each leaves an audit entry."""
 
 from opensoar.accounts.services.audit import audit
-from opensoar.accounts.services.partners import get_or_create_partner, resolve_partner
+from opensoar.accounts.services.partners import get_or_create_partner, partner_or_everybody, resolve_partner
 from opensoar.accounts.services.people import (
     assignable_user,
     change_password,
@@ -37,6 +37,7 @@ __all__ = [
     "login_failed",
     "login_succeeded",
     "mentioned_in",
+    "partner_or_everybody",
     "reserve_attempt",
     "resolve_partner",
     "revoke_session_tokens",

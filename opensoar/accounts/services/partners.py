@@ -63,6 +63,25 @@ def resolve_partner(partner: Partner | str | None, *, actor: Actor) -> Partner:
     return found
 
 
+def partner_or_everybody(partner: Partner | str | None, *, actor: Actor) -> Partner | None:
+    """Whose a thing is that can be everybody's: ``None`` means that, for somebody bound to one partner that one.
+
+    Raises as :func:`resolve_partner`; it makes no partner, and who is bound to several has to choose.
+    """
+    if partner in (None, ""):
+        if actor.partner_ids is None:
+            return None
+        if len(actor.partner_ids) > 1:
+            raise Invalid(_("Choose one of your partners"), field="partner")
+        return Partner.objects.get(pk__in=actor.partner_ids)
+    if isinstance(partner, str) and actor.partner_ids is None:
+        known = Partner.objects.filter(slug=partner).first()  # a misspelt one must not come into being here
+        if known is None:
+            raise Invalid(_("Unknown partner"), field="partner")
+        return known
+    return resolve_partner(partner, actor=actor)
+
+
 def _named(name: str, *, actor: Actor) -> Partner | None:
     if actor.partner_ids is None:
         if actor.kind != "analyst" or actor.can("settings:manage"):
