@@ -12,6 +12,7 @@ from opensoar.actors import Actor
 
 if TYPE_CHECKING:
     from alerts.models import Alert, Delivery, Observable
+    from alerts.models_ledger import SourceHealth
 
 
 class AlertQuerySet(models.QuerySet["Alert"]):
@@ -49,6 +50,14 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
 class ObservableQuerySet(models.QuerySet["Observable"]):
     """Observables."""
+
+    def visible_to(self, actor: Actor) -> Self:
+        """What ``actor`` may see at all."""
+        return self if actor.partner_ids is None else self.filter(partner_id__in=actor.partner_ids)
+
+
+class SourceHealthQuerySet(models.QuerySet["SourceHealth"]):
+    """Sources and how they are."""
 
     def visible_to(self, actor: Actor) -> Self:
         """What ``actor`` may see at all."""
