@@ -22,6 +22,8 @@ urlpatterns = [
     path("observables/<str:pk>/enrichments", api_observables.EnrichmentsView.as_view()),
     path("observables/<str:pk>/enrichments/<path:source>", api_observables.EnrichmentView.as_view()),
     path("deliveries", api_deliveries.DeliveriesView.as_view()),
+    path("deliveries/replay", api_deliveries.ReplayMatchingView.as_view()),
     path("deliveries/<str:pk>", api_deliveries.DeliveryView.as_view()),
     path("deliveries/<str:pk>/replay", api_deliveries.ReplayView.as_view()),
+    path("sources/health", api_deliveries.SourceHealthView.as_view()),
 ]

@@ -101,6 +101,16 @@ def partners(actor: Actor) -> list[Partner]:
     return listed if len(listed) > 1 else []
 
 
+def add_partner_names(rows: Iterable[Delivery]) -> None:
+    """Put ``partner_name`` on deliveries, which hold the id only. One query."""
+    rows = list(rows)
+    names = {
+        pk: partner.name for pk, partner in Partner.objects.in_bulk({row.partner_id for row in rows}).items()
+    }
+    for row in rows:
+        row.partner_name = names.get(row.partner_id, "")  # type: ignore[attr-defined]
+
+
 def people_for(partner_id: UUID) -> list[User]:
     """Active people who see rows of ``partner_id``."""
     users = User.objects.filter(is_active=True).filter(Q(partners__isnull=True) | Q(partners=partner_id))

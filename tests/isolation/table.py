@@ -85,6 +85,11 @@ PAGES = {
     ),
     "alerts/<uuid:pk>/comment/": line({"text": "x"}, get=A_UPDATE, post=A_UPDATE, pk="alert"),
     "alerts/<uuid:pk>/observables/": line({"text": "evil.example"}, get=O_MANAGE, post=O_MANAGE, pk="alert"),
+    "deliveries/": line({"?q": "$word"}, get=A_READ),
+    "deliveries/replay/": line({"?q": "$word"}, get=A_UPDATE, post=A_UPDATE),
+    "deliveries/sources/": line(get=A_READ),
+    "deliveries/<uuid:pk>/": line(get=A_READ, pk="delivery"),
+    "deliveries/<uuid:pk>/replay/": line(post=A_UPDATE, pk="quarantined"),
     "incidents/": line(get=I_READ),
     "incidents/go/": line({"?q": "$number"}, get=I_READ),
     "incidents/live/": line(get=I_READ),
@@ -206,7 +211,7 @@ API = {
         {"new_password": "a long enough password"}, post=PEOPLE, pk="user"
     ),
     "api-keys": line({"name": "new", "scopes": ["read"], "partner": "$partner"}, get=KEYS, post=KEYS),
-    "api-keys/<str:pk>": line(delete=KEYS, pk="token"),
+    "api-keys/<str:pk>": line({"max_depth": 8}, patch=KEYS, delete=KEYS, pk="token"),
     "audit": line(get="audit:read"),
     "alerts": line(get=A_READ),
     "alerts/bulk": line(
@@ -257,6 +262,8 @@ API = {
         delete=O_MANAGE, pk="observable", source="enrichment"
     ),
     "deliveries": line(get=A_READ),
+    "deliveries/replay": line({"?q": "$word"}, post=A_UPDATE),
+    "sources/health": line(get=A_READ),
     "deliveries/<str:pk>": line(get=A_READ, pk="delivery"),
     "deliveries/<str:pk>/replay": line(post=A_UPDATE, pk="quarantined"),
     "incidents": line(
