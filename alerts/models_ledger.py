@@ -29,7 +29,7 @@ class SourceHealth(models.Model):
     first_at = models.DateTimeField()
     last_at = models.DateTimeField()
     observations = models.PositiveBigIntegerField(default=0)  # gaps of any length
-    # The last long gaps, oldest first, as pairs of seconds since 1970.
+    # The last gaps of over 15 minutes, oldest first, as pairs of seconds since 1970.
     gaps = models.JSONField(default=list)
     # Hours of the week (0: Monday 00:00 UTC) in which it says nothing; empty while no rhythm is known.
     quiet_hours = ArrayField(models.SmallIntegerField(), default=list, blank=True)
@@ -70,5 +70,5 @@ class SweepState(models.Model):
 
     name = models.CharField(primary_key=True, max_length=40)
     position = models.UUIDField(null=True)  # the last id that was looked at
-    done = models.PositiveBigIntegerField(default=0)  # in this round
+    done = models.PositiveBigIntegerField(default=0)  # deliveries in this round, or rounds
     due_at = models.DateTimeField(default=timezone.now)

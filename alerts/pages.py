@@ -14,7 +14,7 @@ from django.db.models import Prefetch, Q, QuerySet, prefetch_related_objects
 from django.utils import timezone
 
 from alerts.models import Alert, AlertObservable, Delivery, Observable
-from alerts.querysets import AlertQuerySet
+from alerts.querysets import AlertQuerySet, DeliveryQuerySet
 from opensoar.accounts.models import Partner, User
 from opensoar.actors import Actor
 from opensoar.ids import first_id_at
@@ -99,6 +99,11 @@ def partners(actor: Actor) -> list[Partner]:
         found = found.filter(pk__in=actor.partner_ids)
     listed = list(found)
     return listed if len(listed) > 1 else []
+
+
+def deliveries(actor: Actor) -> DeliveryQuerySet:
+    """What the ledger starts from."""
+    return Delivery.objects.visible_to(actor)
 
 
 def add_partner_names(rows: Iterable[Delivery]) -> None:

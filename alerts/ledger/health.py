@@ -35,13 +35,14 @@ ROWS = 50_000  # deliveries in one look
 LAG = timedelta(seconds=30)
 EVERY = timedelta(seconds=50)
 AWAY = timedelta(minutes=5)  # without a look: then nobody knows who was silent
-NEWS = timedelta(
-    hours=1
-)  # a silence that is found later than this (in what an upgrade reads first) is only shown
-KEPT_GAPS = 200
+KEPT_GAPS = 400
 RECKONED_EVERY = timedelta(hours=6)
 FORGOTTEN_AFTER = timedelta(days=90)
 _FIRST = UUID(int=0)
+_LEARNT = (
+    "last_at", "observations", "gaps", "quiet_hours", "usual_gap", "usual_day", "silent_at", "silent_since", "unwatched",
+    "reckoned_at",
+)  # fmt: skip
 
 _LOOK = """
 WITH new AS MATERIALIZED (
@@ -94,9 +95,11 @@ def sweep() -> bool:
         more = count == ROWS
         if not more:
             state.due_at = now + EVERY
-            _call_silent(now)
+            # What was over before anybody looked, the ledger of an older version say, is shown and told to nobody.
+            _call_silent(now, tell=state.done > 0)
+            state.done += 1
             _tidy(now)
-        state.save()
+        state.save(update_fields=["position", "done", "due_at"])
     return more
 
 
@@ -135,7 +138,10 @@ def _learn(heard: Iterable[Heard], now: datetime) -> None:
         else:
             _speaks_again(row, one)
         _reckon(row, now)
-        row.save()
+        if row._state.adding:
+            row.save(force_insert=True)
+        else:
+            row.save(update_fields=_LEARNT)
 
 
 def _speaks_again(row: SourceHealth, one: Heard) -> None:
@@ -165,8 +171,13 @@ def _reckon(row: SourceHealth, now: datetime) -> None:
         row.usual_gap = row.silent_at = None
         return
     quiet = frozenset(row.quiet_hours)
-    row.usual_gap = rhythm.usual_gap(row.gaps, quiet)
-    row.silent_at = _moment(rhythm.silent_at(row.last_at.timestamp(), row.usual_gap, quiet))
+    last = row.last_at.timestamp()
+    since = max(row.first_at.timestamp(), last - rhythm.REMEMBERED)
+    if len(row.gaps) == KEPT_GAPS:
+        since = max(since, row.gaps[0][0])
+    kept = [gap for gap in row.gaps if gap[1] > since]
+    row.usual_gap = rhythm.usual_gap(kept, quiet, watched=rhythm.waited(since, last, quiet))
+    row.silent_at = _moment(rhythm.silent_at(last, row.usual_gap, quiet))
 
 
 def _nobody_looked(passed: timedelta) -> None:
@@ -177,12 +188,12 @@ def _nobody_looked(passed: timedelta) -> None:
         row.save(update_fields=["unwatched", "silent_at"])
 
 
-def _call_silent(now: datetime) -> None:
+def _call_silent(now: datetime, *, tell: bool) -> None:
     """One alert of ours for each silence."""
     for row in SourceHealth.objects.filter(silent_since__isnull=True, silent_at__lte=now - LAG):
         row.silent_since = now
         row.save(update_fields=["silent_since"])
-        if row.silent_at is None or now - row.silent_at > NEWS:
+        if not tell:
             continue
         told = {
             "source": row.source,

@@ -99,7 +99,7 @@ def sweep() -> bool:
         if not more:
             _note(SWEEPER, state.done, days, quarantined)
             state.position, state.done, state.due_at = None, 0, timezone.now() + EVERY
-        state.save()
+        state.save(update_fields=["position", "done", "due_at"])
     return more
 
 

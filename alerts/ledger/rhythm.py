@@ -14,7 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 HOUR, DAY, WEEK_HOURS = 3_600, 86_400, 168
 TIMES = 3  # a silence is so many usual gaps
 SHORTEST = 15 * 60.0  # seconds; no usual gap is taken for shorter
-LONG = 60.0  # seconds; shorter gaps are counted, but not kept
+LONG = SHORTEST  # shorter gaps are counted, but not kept
+REMEMBERED = 8 * 7 * DAY
 MIN_OBSERVATIONS = 10
 LEARN_FOR = 2 * DAY  # at least: two nights
 WEEKS = 4  # that a rhythm is read from
@@ -47,10 +48,13 @@ def _hours(start: float, end: float) -> Iterable[tuple[float, float, int]]:
         start = last
 
 
-def usual_gap(gaps: Iterable[Gap], quiet: frozenset[int]) -> float:
-    """Seconds, outside of quiet hours."""
+def usual_gap(gaps: Iterable[Gap], quiet: frozenset[int], *, watched: float) -> float:
+    """Seconds, outside of quiet hours; ``gaps`` are the long ones of ``watched`` such seconds."""
     lengths = sorted(waited(start, end, quiet) for start, end in gaps)
-    most, passed = sum(lengths) * _MOST, 0.0
+    passed = max(watched - sum(lengths), 0.0)
+    most = (passed + sum(lengths)) * _MOST
+    if passed >= most:
+        return SHORTEST
     for length in lengths:
         passed += length
         if passed >= most:

@@ -39,7 +39,7 @@ def delivery_list(request: AuthenticatedRequest) -> HttpResponse:
     """What was delivered, newest first."""
     chosen = _filter(request)
     valid = chosen.is_valid()
-    page = keyset_of(request, chosen.qs.listed() if valid else Delivery.objects.none())
+    page = keyset_of(request, chosen.qs.listed() if valid else chosen.queryset.none())
     pages.add_partner_names(page.items)
     context = {
         "filter": chosen,
@@ -56,11 +56,12 @@ def delivery_list(request: AuthenticatedRequest) -> HttpResponse:
 def delivery(request: AuthenticatedRequest, pk: UUID) -> HttpResponse:
     """One body as it came."""
     found = get_delivery_for(request.actor, pk, READ)
+    payload = found.payload
     pages.add_partner_names([found])
     text = bytes(found.body).decode(errors="replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
     context = {
         "delivery": found,
-        "payload": found.payload,
+        "payload": payload if isinstance(payload, dict) else None,
         "text": text[:SHOWN_CHARACTERS],
         "may_replay": request.actor.can(REPLAY) and found.state == Delivery.State.QUARANTINED,
     }
@@ -97,14 +98,15 @@ def replay_matching(request: AuthenticatedRequest) -> HttpResponse:
     chosen = _filter(request)
     back = f"{reverse('deliveries:list')}?{request.GET.urlencode()}"
     # What makes no sense in a filter would otherwise narrow nothing.
-    found = chosen.qs if chosen.is_valid() else Delivery.objects.none()
+    found = chosen.qs if chosen.is_valid() else chosen.queryset.none()
 
     def act(_data: dict[str, Any]) -> str:
         states = replay.replay_all(actor=request.actor, found=found, limit=replay.AT_ONCE)
         for state, text in _STAYED.items():
             if states[state]:
                 messages.warning(request, text % states[state])
-        messages.info(request, _("%d replayed.") % states["replayed"])
+        if states["replayed"]:
+            messages.info(request, _("%d replayed.") % states["replayed"])
         return back
 
     count = replay.quarantined(request.actor, found)[: replay.COUNTED + 1].count()
@@ -132,9 +134,10 @@ def source_list(request: AuthenticatedRequest) -> HttpResponse:
 
 
 def _filter(request: AuthenticatedRequest) -> DeliveryFilter:
-    rows = Delivery.objects.visible_to(request.actor)
-    chosen = DeliveryFilter(request.GET, queryset=rows, request=request)
+    chosen = DeliveryFilter(request.GET, queryset=pages.deliveries(request.actor), request=request)
+    fields = chosen.form.fields
+    fields["body"].help_text = _("Exact text, in what came between From and Until: a day at most.")
     for name in ("received_at__gte", "received_at__lt"):
-        chosen.form.fields[name].widget.input_type = "datetime-local"
+        fields[name].help_text, fields[name].widget.input_type = "", "datetime-local"
     styled(chosen.form)
     return chosen

@@ -157,13 +157,16 @@ class TokenForm(ServedForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if "signature" in self.fields:
+            self.fields["signature"].required = False  # nothing chosen is none
         if not self.is_new:  # who holds it was promised these
             for name in ("name", "scopes", "partner", "source", "expires_at"):
                 if name in self.fields:
                     self.fields[name].disabled = True
 
     def serve(self, actor: Actor, data: dict[str, Any]) -> ApiToken:
-        inbound = {name: data[name] for name in (*BOUNDS, "signature")} | {"signing_secret": data["secret"]}
+        inbound = {name: data[name] for name in BOUNDS}
+        inbound |= {"signature": data["signature"] or "none", "signing_secret": data["secret"]}
         if not self.is_new:
             return services.configure_token(actor=actor, token=self.instance, **inbound)
         named = {name: data[name] for name in ("name", "scopes", "partner", "source", "expires_at")}

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from opensoar.accounts.models import ApiToken, Partner, User
 from opensoar.accounts.permissions import SCOPES, capabilities_of_scopes
 from opensoar.accounts.services.audit import audit
-from opensoar.accounts.services.inbound import inbound_of, set_inbound
+from opensoar.accounts.services.inbound import BOUNDS, inbound_of, set_inbound
 from opensoar.actors import Actor
 from opensoar.errors import Invalid, NotAllowed
 from opensoar.text import limited_text, required_text
@@ -101,7 +101,7 @@ def configure_token(*, actor: Actor, token: ApiToken, **inbound: Any) -> ApiToke
     """
     token = ApiToken.objects.select_for_update().get(pk=token.pk, kind=ApiToken.Kind.API)
     if set_inbound(token, **inbound):
-        token.save()
+        token.save(update_fields=[*BOUNDS, "signature", "signing_secret"])
         detail = {"name": token.name, **inbound_of(token), "new_secret": bool(inbound.get("signing_secret"))}
         audit(actor=actor, action="token_changed", object_kind="token", object_id=token.pk, detail=detail)
     return token
