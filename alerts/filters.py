@@ -121,7 +121,7 @@ class DeliveryFilter(FilterSet):
     """Deliveries by what became of them, where they came from, when, and what they say. On the page and in the API."""
 
     q = CharFilter(
-        field_name="reason", lookup_expr="icontains", label=_("Reason"), help_text="part of the reason"
+        method="by_reason", label=_("Reason"), help_text="part of the reason why it is in quarantine"
     )
     state = ChoiceFilter(choices=Delivery.State.choices, empty_label=_("Any state"), label=_("State"))
     source = CharFilter(label=_("Source"))
@@ -141,6 +141,10 @@ class DeliveryFilter(FilterSet):
         model = Delivery
         form = DeliveryForm
         fields: tuple[str, ...] = ()
+
+    def by_reason(self, queryset: QuerySet[Delivery], name: str, value: str) -> QuerySet[Delivery]:
+        """Only what is in quarantine has a reason, and there is an index of that."""
+        return queryset.filter(state=Delivery.State.QUARANTINED, reason__icontains=value)
 
     def by_partner(self, queryset: QuerySet[Delivery], name: str, value: str) -> QuerySet[Delivery]:
         """By short name; deliveries hold the id only."""
