@@ -9,6 +9,7 @@ from uuid import UUID
 from django.db.models import Sum
 from django.utils import timezone
 
+from alerts.ledger.rhythm import length_text
 from alerts.models import SourceHealth, SourceHour
 from opensoar.actors import Actor
 
@@ -31,9 +32,9 @@ class SourceState:
     quarantined_24h: int
 
     @property
-    def usual_gap_ms(self) -> int | None:
-        """As the pages' filter for durations takes it."""
-        return None if self.usual_gap is None else int(self.usual_gap * 1000)
+    def usual_gap_text(self) -> str:
+        """The usual gap for people; empty while it is learnt."""
+        return "" if self.usual_gap is None else length_text(self.usual_gap)
 
     @property
     def quarantined_share(self) -> float:

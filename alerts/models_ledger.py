@@ -70,5 +70,5 @@ class SweepState(models.Model):
 
     name = models.CharField(primary_key=True, max_length=40)
     position = models.UUIDField(null=True)  # the last id that was looked at
-    done = models.PositiveBigIntegerField(default=0)  # deliveries in this round, or rounds
+    done = models.PositiveBigIntegerField(default=0)  # in this round
     due_at = models.DateTimeField(default=timezone.now)

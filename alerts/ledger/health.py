@@ -35,6 +35,8 @@ ROWS = 50_000  # deliveries in one look
 LAG = timedelta(seconds=30)
 EVERY = timedelta(seconds=50)
 AWAY = timedelta(minutes=5)  # without a look: then nobody knows who was silent
+# A silence that is found later (in the ledger of an older version, or of the demo) is shown, and told to nobody.
+NEWS = timedelta(hours=1)
 KEPT_GAPS = 400
 RECKONED_EVERY = timedelta(hours=6)
 FORGOTTEN_AFTER = timedelta(days=90)
@@ -95,11 +97,9 @@ def sweep() -> bool:
         more = count == ROWS
         if not more:
             state.due_at = now + EVERY
-            # What was over before anybody looked, the ledger of an older version say, is shown and told to nobody.
-            _call_silent(now, tell=state.done > 0)
-            state.done += 1
+            _call_silent(now)
             _tidy(now)
-        state.save(update_fields=["position", "done", "due_at"])
+        state.save(update_fields=["position", "due_at"])
     return more
 
 
@@ -188,17 +188,17 @@ def _nobody_looked(passed: timedelta) -> None:
         row.save(update_fields=["unwatched", "silent_at"])
 
 
-def _call_silent(now: datetime, *, tell: bool) -> None:
+def _call_silent(now: datetime) -> None:
     """One alert of ours for each silence."""
     for row in SourceHealth.objects.filter(silent_since__isnull=True, silent_at__lte=now - LAG):
         row.silent_since = now
         row.save(update_fields=["silent_since"])
-        if not tell:
+        if row.silent_at is None or now - row.silent_at > NEWS:
             continue
         told = {
             "source": row.source,
             "last": f"{row.last_at:%Y-%m-%d %H:%M} UTC",
-            "gap": _length(row.usual_gap or 0),
+            "gap": rhythm.length_text(row.usual_gap or 0),
         }
         body = {
             "id": _silence_id(row),
@@ -225,7 +225,7 @@ def _silence_is_over(row: SourceHealth, at: datetime) -> None:
     alert = Alert.objects.filter(dedupe_key=key, archived_at__isnull=True).first()
     if alert is None or alert.status == Alert.Status.RESOLVED:
         return
-    told = {"source": row.source, "silence": _length((at - row.last_at).total_seconds())}
+    told = {"source": row.source, "silence": rhythm.length_text((at - row.last_at).total_seconds())}
     text = _("%(source)s speaks again, after %(silence)s.") % told
     if alert.status == Alert.Status.NEW and alert.assigned_to_id is None and alert.determination == "unknown":
         resolve_alert(actor=KEEPER, alert=alert, determination=Alert.Determination.BENIGN, reason=text)
@@ -241,13 +241,6 @@ def _tidy(now: datetime) -> None:
 
 def _silence_id(row: SourceHealth) -> str:
     return f"silent:{row.source}:{int(row.last_at.timestamp())}"
-
-
-def _length(seconds: float) -> str:
-    minutes = max(int(seconds // 60), 1)
-    if minutes < 120:
-        return _("%d minutes") % minutes
-    return _("%d hours") % (minutes // 60) if minutes < 2880 else _("%d days") % (minutes // 1440)
 
 
 def _moment(seconds: float) -> datetime:

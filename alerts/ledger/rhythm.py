@@ -11,6 +11,8 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
+from django.utils.translation import gettext as _
+
 HOUR, DAY, WEEK_HOURS = 3_600, 86_400, 168
 TIMES = 3  # a silence is so many usual gaps
 SHORTEST = 15 * 60.0  # seconds; no usual gap is taken for shorter
@@ -103,3 +105,11 @@ def usual_day(counts: Mapping[int, int], *, first: float, now: float) -> float |
         for day in range(1, days)
     ]
     return float(statistics.median(totals)) if totals else None
+
+
+def length_text(seconds: float) -> str:
+    """``45 minutes``, ``19 hours``, ``3 days``."""
+    minutes = max(int(seconds // 60), 1)
+    if minutes < 120:
+        return _("%d minutes") % minutes
+    return _("%d hours") % (minutes // 60) if minutes < 2880 else _("%d days") % (minutes // 1440)
