@@ -12,10 +12,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from alerts.access import get_delivery_for
-from alerts.api_filters import DeliveryFilter
+from alerts.filters import DeliveryFilter
+from alerts.health_pages import sources_of
 from alerts.ingest import Unavailable
 from alerts.models import Delivery
-from alerts.replay import replay_delivery
+from alerts.replay import AT_ONCE, replay_all, replay_delivery
 from opensoar.accounts.models import Partner
 from opensoar.api.base import ApiView, query_parameters
 from opensoar.api.pagination import CURSOR_PARAMETER, PAGE_PARAMETERS, envelope, paginate
@@ -44,6 +45,31 @@ class DeliveryDetailSerializer(DeliverySerializer):
 
     body = serializers.CharField(help_text="as received; bytes that are no UTF-8 show as U+FFFD")
     payload = serializers.JSONField(help_text="as it was understood; text where it is no JSON object")
+
+
+class ReplayedSerializer(serializers.Serializer[Any]):
+    """How many became alerts, and how many did not."""
+
+    replayed = serializers.IntegerField()
+    quarantined = serializers.IntegerField(help_text="still not understood; each with the reason of today")
+    skipped = serializers.IntegerField(help_text="somebody else was faster")
+    left = serializers.IntegerField(help_text=f"beyond the {AT_ONCE} of one request")
+
+
+class SourceHealthSerializer(serializers.Serializer[Any]):
+    """How one source speaks. Counts are of the last 24 hours, gaps are seconds."""
+
+    source = serializers.CharField()  # type: ignore[assignment]
+    partner = serializers.CharField(allow_null=True)
+    state = serializers.ChoiceField(["learning", "speaking", "silent"])
+    first_at = serializers.DateTimeField()
+    last_at = serializers.DateTimeField()
+    usual_gap = serializers.FloatField(allow_null=True, help_text="null while it is learnt")
+    silent_since = serializers.DateTimeField(allow_null=True, help_text="when the silence was noticed")
+    alerts_24h = serializers.IntegerField()
+    usual_24h = serializers.FloatField(allow_null=True)
+    quarantined_24h = serializers.IntegerField()
+    quarantined_share = serializers.FloatField(help_text="0 to 1")
 
 
 def show_deliveries(rows: Iterable[Delivery]) -> list[dict[str, Any]]:
@@ -82,7 +108,11 @@ class DeliveriesView(ApiView):
         parameters=[*PAGE_PARAMETERS, CURSOR_PARAMETER, *query_parameters(DeliveryFilter)],
     )
     def get(self, request: Request) -> Response:
-        """What was delivered, newest first."""
+        """What was delivered, newest first.
+
+        `body` finds text in bodies as they were received, of one day at most: name it by `received_at__gte` and
+        `received_at__lt`.
+        """
         found = Delivery.objects.visible_to(self.actor).listed().order_by("-id")
         return paginate(
             request, self.filtered(DeliveryFilter, found), "deliveries", show_deliveries, cursor=True
@@ -110,3 +140,33 @@ class ReplayView(ApiView):
         except Unavailable as error:
             raise NotNow(_("Nothing can be stored just now; try again"), retry_after=5) from error
         return Response(show_delivery(replayed))
+
+
+class ReplayMatchingView(ApiView):
+    capability = REPLAY
+
+    @extend_schema(
+        operation_id="deliveries_replay_matching",
+        request=None,
+        responses=ReplayedSerializer,
+        parameters=query_parameters(DeliveryFilter),
+    )
+    def post(self, request: Request) -> Response:
+        """Parse again what is in quarantine and matches the query, oldest first, at most 500 in one request."""
+        found = self.filtered(DeliveryFilter, Delivery.objects.visible_to(self.actor))
+        try:
+            states = replay_all(actor=self.actor, found=found, limit=AT_ONCE)
+        except Unavailable as error:
+            raise NotNow(_("Nothing can be stored just now; try again"), retry_after=5) from error
+        return Response({name: states[name] for name in ("replayed", "quarantined", "skipped", "left")})
+
+
+class SourceHealthView(ApiView):
+    capability = READ
+
+    @extend_schema(
+        operation_id="sources_health", responses=SourceHealthSerializer(many=True), tags=["sources"]
+    )
+    def get(self, request: Request) -> Response:
+        """Every source that the caller sees, silent ones first: its usual gap, its last day against a usual one."""
+        return Response(SourceHealthSerializer(sources_of(self.actor), many=True).data)

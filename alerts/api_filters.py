@@ -19,13 +19,10 @@ from django_filters import (
     UUIDFilter,
 )
 
-from alerts.filters import SuppressedFilter, alert_words, mentioning
-from alerts.models import Alert, Delivery, Observable, ObservableEnrichment, Severity, Suppression
+from alerts.filters import UTC_HELP, SuppressedFilter, alert_words, mentioning
+from alerts.models import Alert, Observable, ObservableEnrichment, Severity, Suppression
 from alerts.querysets import SuppressionQuerySet
 from alerts.services.observables import value_hash
-from opensoar.accounts.models import Partner
-
-UTC_HELP = "ISO 8601; UTC where no zone is given"
 
 
 class ChoicesFilter(BaseInFilter, ChoiceFilter):
@@ -130,26 +127,6 @@ class ObservableFilter(FilterSet):
         """By any source's word."""
         accused = ObservableEnrichment.objects.filter(malicious=True).values("observable_id")
         return queryset.filter(pk__in=accused) if value else queryset.exclude(pk__in=accused)
-
-
-class DeliveryFilter(FilterSet):
-    """Deliveries by what became of them, where they came from and when."""
-
-    state = ChoiceFilter(choices=Delivery.State.choices)
-    source = CharFilter()
-    partner = CharFilter(method="by_partner", help_text="its short name")
-    alert_id = UUIDFilter()
-    token_id = UUIDFilter()
-    received_at__gte = IsoDateTimeFilter(field_name="received_at", lookup_expr="gte", help_text=UTC_HELP)
-    received_at__lt = IsoDateTimeFilter(field_name="received_at", lookup_expr="lt", help_text=UTC_HELP)
-
-    class Meta:
-        model = Delivery
-        fields: tuple[str, ...] = ()
-
-    def by_partner(self, queryset: QuerySet[Delivery], name: str, value: str) -> QuerySet[Delivery]:
-        """By short name; deliveries hold the id only."""
-        return queryset.filter(partner_id__in=Partner.objects.filter(slug=value).values("pk"))
 
 
 class SuppressionFilter(FilterSet):

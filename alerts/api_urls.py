@@ -27,6 +27,8 @@ urlpatterns = [
     path("suppressions/<str:pk>", api_suppressions.SuppressionView.as_view()),
     path("suppressions/<str:pk>/end", api_suppressions.SuppressionEndView.as_view()),
     path("deliveries", api_deliveries.DeliveriesView.as_view()),
+    path("deliveries/replay", api_deliveries.ReplayMatchingView.as_view()),
     path("deliveries/<str:pk>", api_deliveries.DeliveryView.as_view()),
     path("deliveries/<str:pk>/replay", api_deliveries.ReplayView.as_view()),
+    path("sources/health", api_deliveries.SourceHealthView.as_view()),
 ]

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django import forms
-from django.db.models import Q, QuerySet
+from django.db.models import BinaryField, F, Func, IntegerField, Q, QuerySet, Value
 from django.http import QueryDict
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from django_filters import CharFilter, ChoiceFilter, FilterSet, MultipleChoiceFilter, UUIDFilter
+from django_filters import (
+    CharFilter,
+    ChoiceFilter,
+    FilterSet,
+    IsoDateTimeFilter,
+    MultipleChoiceFilter,
+    UUIDFilter,
+)
 
-from alerts.models import SEVERITY_RANK, Alert, AlertObservable, Severity
+from alerts.models import SEVERITY_RANK, Alert, AlertObservable, Delivery, Severity
 from alerts.services.observables import value_hash
+from opensoar.accounts.models import Partner
+from opensoar.ids import first_id_at
 from opensoar.web.forms import styled
 
 OPEN = "open"
+UTC_HELP = "ISO 8601; UTC where no zone is given"
+SEARCHED = timedelta(days=1)  # of bodies, at once
+_EARLIER = timedelta(minutes=1)  # an id is made about when its body is received, by another clock
 
 
 def alert_words(value: str) -> Q:
@@ -113,3 +127,62 @@ def mentioning(value: str) -> QuerySet[AlertObservable, Any]:
     """The ids of alerts that mention an observable of exactly this value."""
     links = AlertObservable.objects.filter(observable__value_hash=value_hash(value.strip()))
     return links.values("alert_id")
+
+
+class DeliveryForm(forms.Form):
+    """What is asked of deliveries; bodies are read one by one, so those of a day at most."""
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        since, until = data.get("received_at__gte"), data.get("received_at__lt")
+        if data.get("body") and (since is None or (until or timezone.now()) - since > SEARCHED):
+            self.add_error(
+                "body", _("Bodies are searched within a day at most: say from when, and until when")
+            )
+        return data
+
+
+class DeliveryFilter(FilterSet):
+    """Deliveries by what became of them, where they came from, when, and what they say. On the page and in the API."""
+
+    q = CharFilter(
+        method="by_reason", label=_("Reason"), help_text="part of the reason why it is in quarantine"
+    )
+    state = ChoiceFilter(choices=Delivery.State.choices, empty_label=_("Any state"), label=_("State"))
+    source = CharFilter(label=_("Source"))
+    partner = CharFilter(method="by_partner", label=_("Partner"), help_text="its short name")
+    alert_id = UUIDFilter(label=_("Alert"))
+    token_id = UUIDFilter(label=_("Token"))
+    received_at__gte = IsoDateTimeFilter(method="since", label=_("From (UTC)"), help_text=UTC_HELP)
+    received_at__lt = IsoDateTimeFilter(
+        field_name="received_at", lookup_expr="lt", label=_("Until (UTC)"), help_text=UTC_HELP
+    )
+    body = CharFilter(
+        method="by_body", label=_("In the body"), strip=False,
+        help_text="exact text in the body as it was received; within a day that received_at__gte and __lt name",
+    )  # fmt: skip
+
+    class Meta:
+        model = Delivery
+        form = DeliveryForm
+        fields: tuple[str, ...] = ()
+
+    def by_reason(self, queryset: QuerySet[Delivery], name: str, value: str) -> QuerySet[Delivery]:
+        """Only what is in quarantine has a reason, and there is an index of that."""
+        return queryset.filter(state=Delivery.State.QUARANTINED, reason__icontains=value)
+
+    def by_partner(self, queryset: QuerySet[Delivery], name: str, value: str) -> QuerySet[Delivery]:
+        """By short name; deliveries hold the id only."""
+        return queryset.filter(partner_id__in=Partner.objects.filter(slug=value).values("pk"))
+
+    def since(self, queryset: QuerySet[Delivery], name: str, value: Any) -> QuerySet[Delivery]:
+        """Received then or later, which the primary key finds: no id is older than its delivery."""
+        return queryset.filter(pk__gte=first_id_at(value - _EARLIER), received_at__gte=value)
+
+    def by_body(self, queryset: QuerySet[Delivery], name: str, value: str) -> QuerySet[Delivery]:
+        """Byte for byte."""
+        found = Func(
+            Value(value.encode("utf-8", "replace"), output_field=BinaryField()), F("body"),
+            template="position(%(expressions)s)", arg_joiner=" in ", output_field=IntegerField(),
+        )  # fmt: skip
+        return queryset.alias(found=found).filter(found__gt=0)

@@ -96,6 +96,8 @@ class Incoming:
     reason: str = ""
     notes: tuple[str, ...] = ()
     replayed: bool = False  # the delivery's row is there already
+    receipt: bytes = b""  # of a signed request
+    repeated: bool = False  # the same signed request came before: nothing is stored
     delivery_id: UUID = field(default_factory=uuid7)
     alert_id: UUID = field(default_factory=uuid7)
     correlation_id: UUID = field(default_factory=uuid7)
@@ -244,6 +246,9 @@ def write(batch: Sequence[Incoming]) -> None:
     with transaction.atomic():
         # The driver's own cursor: binary arrays bound by the server, which Django's cursor does not offer.
         cursor = psycopg.Cursor(connection.connection)
+        everything = batch
+        if any(item.receipt for item in everything):
+            batch = _first_time(cursor, everything)
         if careful := [item for item in batch if item.row is not None and item.depends_on_what_is_known]:
             _decide(cursor, batch, careful)
         firsts: dict[bytes, Incoming] = {}
@@ -263,6 +268,31 @@ def write(batch: Sequence[Incoming]) -> None:
         if added:
             _announce_observables(cursor, observables, batch, list(created.values()))
         _finish(batch, known, created)
+        if len(batch) < len(everything):
+            _answer_repeats(cursor, [item for item in everything if item.repeated])
+
+
+def _first_time(cursor: psycopg.Cursor[Any], batch: Sequence[Incoming]) -> list[Incoming]:
+    """What of the batch is not the repeat of a signed request."""
+    receipts: dict[bytes, UUID] = {}
+    for item in batch:
+        if item.receipt:
+            receipts.setdefault(item.receipt, item.delivery_id)
+    claimed = rows.claim_receipts(cursor, receipts)
+    for item in batch:
+        mine = item.receipt in claimed and receipts[item.receipt] == item.delivery_id
+        item.repeated = bool(item.receipt) and not mine
+    return [item for item in batch if not item.repeated]
+
+
+def _answer_repeats(cursor: psycopg.Cursor[Any], repeats: list[Incoming]) -> None:
+    """Say what became of it the first time."""
+    found = rows.find_receipts(cursor, [item.receipt for item in repeats])
+    for item in repeats:
+        item.delivery_id, alert_id, correlation_id = found[item.receipt]
+        item.notes = (_("this signed request was received before; nothing new is stored"),)
+        title, severity = (item.alert.title, item.alert.severity) if item.alert else ("", "")
+        item.outcome = Outcome("duplicate", "", alert_id, correlation_id, title, severity)
 
 
 def _write_new(
@@ -464,7 +494,8 @@ def _fault(error: Exception) -> str:
 
 def _was_committed(batch: Sequence[Incoming]) -> bool:
     """Whether a commit whose answer was lost did happen; the outcomes it set are then right."""
-    return Delivery.objects.filter(pk=batch[0].delivery_id).exists()
+    stored = next((item for item in batch if not item.repeated), batch[0])
+    return Delivery.objects.filter(pk=stored.delivery_id).exists()
 
 
 def _forget(batch: Sequence[Incoming]) -> None:

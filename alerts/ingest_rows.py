@@ -1,8 +1,8 @@
 """The statements of the ingest transaction: many alerts, few round trips.
 
 Two committers (of two web processes) may store the same things at one moment. What keeps them from waiting for each
-other in a circle is one order of locks: new alerts by dedupe key, then observables by their key, then counters of known
-alerts by id, then resolved alerts by id.
+other in a circle is one order of locks: receipts of signed requests, then new alerts by dedupe key, then observables by
+their key, then counters of known alerts by id, then resolved alerts by id.
 """
 
 from __future__ import annotations
@@ -174,6 +174,18 @@ DELIVER = f"""
 INSERT INTO alerts_delivery ({", ".join(_DELIVERY)}, body)
 SELECT * FROM {_rows("v", _DELIVERY, beside="unnest(%b::bytea[])")} {_DELIVERY_AGAIN}
 """  # noqa: S608
+
+
+CLAIM_RECEIPTS = """
+INSERT INTO alerts_webhookreceipt (digest, delivery_id)
+SELECT * FROM unnest(%b::bytea[], %b::uuid[]) ON CONFLICT DO NOTHING RETURNING digest
+"""
+
+FIND_RECEIPTS = """
+SELECT r.digest, r.delivery_id, a.id, a.correlation_id FROM alerts_webhookreceipt r
+LEFT JOIN alerts_delivery d ON d.id = r.delivery_id LEFT JOIN alerts_alert a ON a.id = d.alert_id
+WHERE r.digest = ANY(%b::bytea[])
+"""
 
 
 class Link(NamedTuple):
@@ -364,6 +376,21 @@ def link(cursor: psycopg.Cursor[Any], links: list[tuple[UUID, UUID, str, str, st
     """Link alerts with observables that exist; links that exist stay as they are."""
     if links:
         cursor.execute(LINK, [_json(_LINK, links)])
+
+
+def claim_receipts(cursor: psycopg.Cursor[Any], receipts: dict[bytes, UUID]) -> set[bytes]:
+    """Remember receipts with their deliveries; returns those that nobody had before."""
+    ordered = sorted(receipts)
+    cursor.execute(CLAIM_RECEIPTS, [ordered, [receipts[digest] for digest in ordered]])
+    return {bytes(digest) for (digest,) in cursor.fetchall()}
+
+
+def find_receipts(
+    cursor: psycopg.Cursor[Any], digests: list[bytes]
+) -> dict[bytes, tuple[UUID, UUID | None, UUID | None]]:
+    """Delivery, alert and correlation id of receipts."""
+    cursor.execute(FIND_RECEIPTS, [digests])
+    return {bytes(digest): found for digest, *found in cursor.fetchall()}
 
 
 def find_known(cursor: psycopg.Cursor[Any], keys: list[bytes]) -> dict[bytes, Known]:

@@ -14,7 +14,9 @@ from alerts import sources
 from alerts.exclusions import mark
 from alerts.ingest import Incoming
 from alerts.payloads import Item, parse_body
-from alerts.senders import Sender, partner_named
+from alerts.safejson import MAX_DEPTH, is_deeper
+from alerts.senders import MAX_BYTES, Sender, partner_named
+from alerts.signatures import receipt_of
 from alerts.source_settings import is_source, settings_of
 from opensoar.accounts.models import DEFAULT_PARTNER_ID
 from opensoar.accounts.services.partners import partner_slug
@@ -25,7 +27,6 @@ log = logging.getLogger(__name__)
 DEFAULT_SOURCE = "webhook"
 MAX_SOURCE = 50
 MAX_CONTENT_TYPE = 100
-MAX_ALERT_BYTES = 1024 * 1024
 _NUL = (b"\\u0000", b"%00", b"\0")  # as JSON, a form and a line of text write it
 
 
@@ -34,7 +35,7 @@ class Envelope:
     """What is said around a body: by whom, under which address, of which type.
 
     ``slug`` is the source named in the address (``/webhooks/alerts/<source>``), ``idempotency_key`` the header's;
-    ``received_at`` is set when the body came earlier than now.
+    ``received_at`` is set when the body came earlier than now, ``receipt`` tells a signed request from any other.
     """
 
     sender: Sender
@@ -42,6 +43,7 @@ class Envelope:
     slug: str = ""
     idempotency_key: str = ""
     received_at: datetime | None = None
+    receipt: bytes = b""
 
     @property
     def fixed_source(self) -> str:
@@ -85,17 +87,25 @@ def read_item(item: Item, envelope: Envelope, number: int = 0) -> Incoming:
         partner=sender.partner,
         token_id=sender.token_id,
         received_at=envelope.received_at or timezone.now(),
+        receipt=receipt_of(envelope.receipt, number) if envelope.receipt else b"",
     )
     if item.payload is None:
         incoming.reason = clean(item.reason or _("not understood"))
-    elif len(item.raw) > MAX_ALERT_BYTES:
-        incoming.reason = _("larger than 1 MB")
+    elif len(item.raw) > sender.max_bytes:
+        incoming.reason = _("larger than %s") % size_text(sender.max_bytes)
+    elif sender.max_depth < MAX_DEPTH and is_deeper(item.payload, sender.max_depth):
+        incoming.reason = _("nested deeper than the %d levels that its token may send") % sender.max_depth
     else:
         # What conditions and playbooks are given ends up in the database as well.
         hostile = any(mark in item.raw for mark in _NUL)
         incoming.payload = clean_json(item.payload) if hostile else item.payload
         _understand(incoming, envelope, number)
     return incoming
+
+
+def size_text(limit: int) -> str:
+    """A limit of bytes for people."""
+    return "1 MB" if limit == MAX_BYTES else _("%d bytes") % limit
 
 
 def _understand(incoming: Incoming, envelope: Envelope, number: int) -> None:

@@ -12,12 +12,18 @@ from django.db.models import Case, F, Q, Value, When
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from alerts.models_ledger import SourceHealth, SourceHour, SweepState, WebhookReceipt
 from alerts.payloads import parse_body
 from alerts.querysets import AlertQuerySet, DeliveryQuerySet, ObservableQuerySet
 from alerts.suppression_model import Suppression as Suppression
 from opensoar.accounts.models import Partner
 from opensoar.ids import uuid7
 from opensoar.timeline import TimelineEntry, TimelineText
+
+__all__ = [
+    "Alert", "AlertCounter", "AlertEntry", "AlertObservable", "AlertSource", "AlertText", "Delivery", "Observable",
+    "ObservableEnrichment", "Severity", "SourceHealth", "SourceHour", "SweepState", "WebhookReceipt",
+]  # fmt: skip
 
 
 class Severity(models.TextChoices):

@@ -14,7 +14,7 @@ from django.db.models import Prefetch, Q, QuerySet, prefetch_related_objects
 from django.utils import timezone
 
 from alerts.models import Alert, AlertObservable, Delivery, Observable, Suppression
-from alerts.querysets import AlertQuerySet
+from alerts.querysets import AlertQuerySet, DeliveryQuerySet
 from opensoar.accounts.models import Partner, User
 from opensoar.actors import Actor
 from opensoar.ids import first_id_at
@@ -99,6 +99,21 @@ def partners(actor: Actor) -> list[Partner]:
         found = found.filter(pk__in=actor.partner_ids)
     listed = list(found)
     return listed if len(listed) > 1 else []
+
+
+def deliveries(actor: Actor) -> DeliveryQuerySet:
+    """What the ledger starts from."""
+    return Delivery.objects.visible_to(actor)
+
+
+def add_partner_names(rows: Iterable[Delivery]) -> None:
+    """Put ``partner_name`` on deliveries, which hold the id only. One query."""
+    rows = list(rows)
+    names = {
+        pk: partner.name for pk, partner in Partner.objects.in_bulk({row.partner_id for row in rows}).items()
+    }
+    for row in rows:
+        row.partner_name = names.get(row.partner_id, "")  # type: ignore[attr-defined]
 
 
 def people_for(partner_id: UUID) -> list[User]:

@@ -14,6 +14,7 @@ from opensoar.actors import Actor
 
 if TYPE_CHECKING:
     from alerts.models import Alert, Delivery, Observable, Suppression
+    from alerts.models_ledger import SourceHealth
 
 
 class AlertQuerySet(models.QuerySet["Alert"]):
@@ -86,3 +87,11 @@ class SuppressionQuerySet(models.QuerySet["Suppression"]):
     def with_related(self) -> Self:
         """What a row shows, in one query."""
         return self.select_related("partner", "owner", "ended_by")
+
+
+class SourceHealthQuerySet(models.QuerySet["SourceHealth"]):
+    """Sources and how they are."""
+
+    def visible_to(self, actor: Actor) -> Self:
+        """What ``actor`` may see at all."""
+        return self if actor.partner_ids is None else self.filter(partner_id__in=actor.partner_ids)

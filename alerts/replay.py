@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from alerts.events import CreatedAlert
@@ -18,6 +19,9 @@ from opensoar.accounts.models import DEFAULT_PARTNER_ID, ApiToken
 from opensoar.accounts.services import audit
 from opensoar.actors import Actor
 from opensoar.errors import Conflict, NotFound
+
+AT_ONCE = 500  # in one request
+COUNTED = 10_000  # on a page
 
 
 @transaction.atomic
@@ -48,14 +52,17 @@ def replay_all(
     actor: Actor,
     ids: Iterable[UUID] = (),
     source: str = "",
+    found: QuerySet[Delivery] | None = None,
+    limit: int | None = None,
     dry_run: bool = False,
     progress: Callable[[Counter[str]], object] = lambda _states: None,
 ) -> Counter[str]:
-    """Replay every quarantined delivery that ``actor`` sees, oldest first, or those named; counts the states after.
+    """Replay every quarantined delivery that ``actor`` sees, oldest first; counts the states after.
 
+    Or those named, or of ``found``; at most ``limit``. Where no more was done than that, ``left`` counts the others.
     ``dry_run`` counts what is in quarantine and changes nothing.
     """
-    waiting = Delivery.objects.visible_to(actor).filter(state=Delivery.State.QUARANTINED)
+    waiting = quarantined(actor, found)
     if wanted := list(ids):
         waiting = waiting.filter(pk__in=wanted)
     if source:
@@ -65,13 +72,22 @@ def replay_all(
         states["quarantined"] = waiting.count()
         return states
     # The list is taken first: what stays in quarantine must not come round again.
-    for pk in list(waiting.order_by("pk").values_list("pk", flat=True)):
+    chosen = list(waiting.order_by("pk").values_list("pk", flat=True))
+    if limit is not None and len(chosen) > limit:
+        states["left"] = len(chosen) - limit
+    for pk in chosen[:limit]:
         try:
             states[replay_delivery(actor=actor, delivery=Delivery(pk=pk)).state] += 1
         except (Conflict, NotFound):  # somebody else was faster
             states["skipped"] += 1
         progress(states)
     return states
+
+
+def quarantined(actor: Actor, found: QuerySet[Delivery] | None = None) -> QuerySet[Delivery]:
+    """What waits in quarantine, of what ``actor`` sees."""
+    waiting = Delivery.objects.visible_to(actor).filter(state=Delivery.State.QUARANTINED)
+    return waiting if found is None else waiting.filter(pk__in=found.order_by().values("pk"))
 
 
 def _envelope(delivery: Delivery) -> Envelope:

@@ -103,6 +103,19 @@ def _too_much(value: dict[str, Any]) -> str | None:
     return f"nested deeper than {MAX_DEPTH} levels"
 
 
+def is_deeper(value: Any, limit: int) -> bool:
+    """Whether lists and objects of ``value`` are nested deeper than ``limit`` levels; ``value`` itself is the first."""
+    level = [value]
+    for _ in range(limit):
+        level = [
+            child
+            for one in level
+            for child in (one.values() if type(one) is dict else one)
+            if type(child) is dict or type(child) is list
+        ]
+    return bool(level)
+
+
 def why_not(body: bytes, error: orjson.JSONDecodeError) -> str:
     """A reason a person can act on."""
     try:

@@ -7,9 +7,10 @@ a second (a revoked one is dead before the next), a partner's name for a few.
 from __future__ import annotations
 
 import base64
+import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl
@@ -18,12 +19,17 @@ from uuid import UUID
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from alerts.safejson import MAX_DEPTH
 from opensoar.accounts.models import DEFAULT_PARTNER_ID, ApiToken, Partner
 from opensoar.accounts.services import get_or_create_partner
 from opensoar.accounts.services.tokens import token_digest
 from opensoar.actors import Actor
+from opensoar.crypto import SecretsError, decrypt
 from opensoar.pool import release_connection
 
+log = logging.getLogger(__name__)
+
+MAX_BYTES = 1024 * 1024  # of a body, or a line of NDJSON
 _REFRESH_AFTER = 0.5  # seconds: one request reads the token anew while others go on with what is known
 _DEAD_AFTER = 0.9  # seconds: nobody goes on with older knowledge
 _PARTNER_FOR = 5.0  # seconds
@@ -53,6 +59,12 @@ class Sender:
     may_ingest: bool = True
     revoked: bool = False
     expires_at: datetime | None = None
+    per_minute: int | None = None
+    max_bytes: int = MAX_BYTES
+    max_depth: int = MAX_DEPTH
+    signature: str = ApiToken.Signature.NONE
+    signing_key: bytes | None = field(default=None, repr=False)
+    """None where none is wanted, or where it cannot be opened."""
 
     @property
     def actor(self) -> Actor:
@@ -164,7 +176,22 @@ def sender_of(token: ApiToken) -> Sender:
         may_ingest=not _INGEST_SCOPES.isdisjoint(token.scopes),
         revoked=token.revoked_at is not None,
         expires_at=token.expires_at,
+        per_minute=token.alerts_per_minute,
+        max_bytes=token.max_body_bytes or MAX_BYTES,
+        max_depth=token.max_depth or MAX_DEPTH,
+        signature=token.signature,
+        signing_key=_signing_key(token),
     )
+
+
+def _signing_key(token: ApiToken) -> bytes | None:
+    if token.signing_secret is None:
+        return None
+    try:
+        return decrypt(token.signing_secret, context=str(token.pk))
+    except SecretsError as error:
+        log.error("the signing secret of token %s does not open: %s", token.pk, error)
+        return None
 
 
 def partner_named(name: str, sender: Sender) -> tuple[UUID, str | None] | None:

@@ -29,6 +29,10 @@ One alert as a JSON object, or many: a JSON array, NDJSON (`application/x-ndjson
 Alertmanager and Elastic, CEF and LEEF lines, a form with `payload=`; plain or gzip. A token with scope `ingest` goes
 into `Authorization: Bearer` or `X-API-Key`. Answered is what is stored; what cannot be understood is kept in
 quarantine (202 with a reason). `Idempotency-Key` tells repeats of alerts that have no id of their own.
+
+Where the token wants it, `X-Webhook-Signature` is `sha256=` and the HMAC-SHA256, in hexadecimal, over
+`<X-Webhook-Timestamp>.<body>` as sent, within 300 seconds of our clock. The same signed request again is answered with
+`duplicate: true` and creates nothing.
 """
 
 
@@ -94,14 +98,23 @@ class WebhookView(APIView):
     @extend_schema(
         summary="Receive alerts",
         description=_DESCRIPTION,
-        parameters=[OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER)],
+        parameters=[
+            OpenApiParameter(name, str, OpenApiParameter.HEADER)
+            for name in ("Idempotency-Key", "X-Webhook-Timestamp", "X-Webhook-Signature")
+        ],
         request={"application/json": OpenApiTypes.ANY, "application/x-ndjson": OpenApiTypes.STR},
         responses={
             200: OpenApiResponse(RECEIVED, "stored"),
             202: OpenApiResponse(RECEIVED, "stored in quarantine, with the reason"),
-            401: OpenApiResponse(Detail, "no token, or a wrong one"),
+            401: OpenApiResponse(
+                Detail, "no token, or a wrong one; a signature that is missing, wrong or old"
+            ),
             403: OpenApiResponse(Detail, "the token lacks the scope ingest"),
             413: OpenApiResponse(NotReceivedSerializer, "too large"),
+            429: OpenApiResponse(
+                NotReceivedSerializer,
+                "more than the token may deliver; send it again after Retry-After seconds",
+            ),
             503: OpenApiResponse(
                 NotReceivedSerializer, "not stored; send it again after Retry-After seconds"
             ),

@@ -1,6 +1,6 @@
 """The inbound door: authenticate, read, hand to ingest, answer. Free of Django's request stack, for speed.
 
-Refused are credentials (401, 403) and size (413) alone. Whatever else arrives is stored before it is answered: as an
+Refused are credentials (401, 403), rate (429) and size (413) alone. Whatever else arrives is stored before it is answered: as an
 alert, or in quarantine with 202 and the reason.
 """
 
@@ -10,6 +10,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from http import HTTPStatus
@@ -21,10 +22,10 @@ from django.db import Error as DatabaseFailure
 from django.utils.translation import gettext as _
 from psycopg_pool import PoolTimeout
 
-from alerts import bodies
+from alerts import bodies, rates, signatures
 from alerts.committer import chunked, committer, store_stream
 from alerts.ingest import MAX_BATCH, Incoming, Unavailable
-from alerts.intake import MAX_ALERT_BYTES, Envelope, read_body, read_item
+from alerts.intake import Envelope, read_body, read_item, size_text
 from alerts.payloads import (
     MAX_ITEMS,
     NDJSON_TYPES,
@@ -34,7 +35,8 @@ from alerts.payloads import (
     decompress_gzip,
     parse_item,
 )
-from alerts.senders import Refused, authenticate
+from alerts.senders import MAX_BYTES, Refused, Sender, authenticate
+from opensoar.accounts.models import ApiToken
 from opensoar.pool import release_connection
 
 log = logging.getLogger(__name__)
@@ -42,6 +44,8 @@ log = logging.getLogger(__name__)
 PREFIX = "/api/v1/webhooks/"
 _ALERTS = PREFIX + "alerts"
 MAX_STREAM_BYTES = 16 * 1024 * 1024
+_UNSIGNED = ApiToken.Signature.NONE
+_COUNTED = 250  # alerts of a stream that are taken from the bucket at once
 _SMALL = 16 * 1024  # bytes that are read in a few milliseconds, whatever they hold
 _TRY_AGAIN = "Not stored; send it again in a few seconds."
 _RETRY = {"Retry-After": "5"}
@@ -72,8 +76,11 @@ def handle(environ: Mapping[str, Any]) -> Response:
     except Refused as refusal:
         challenge = {"WWW-Authenticate": "Bearer"} if refusal.status == 401 else {}
         return _answer(refusal.status, {"detail": refusal.detail}, **challenge)
-    except PayloadTooLarge:
-        return _answer(413, {"detail": _("At most 1 MB an alert, or 16 MB of application/x-ndjson")})
+    except rates.TooFast as refusal:
+        return _too_fast(refusal)
+    except PayloadTooLarge as error:
+        told = _("At most %s a body, or 16 MB of application/x-ndjson")
+        return _answer(413, {"detail": told % (str(error) or size_text(MAX_BYTES))})
     except bodies.EndedEarly:
         return _answer(400, {"detail": _("The body ended early")})
     except (Unavailable, DatabaseFailure, PoolTimeout) as error:
@@ -93,15 +100,19 @@ def _handle(environ: Mapping[str, Any]) -> Response:
     if environ.get("REQUEST_METHOD") != "POST":
         return _answer(405, {"detail": _("Use POST")}, Allow="POST")
     _refuse_plain_http(environ)
-    envelope = Envelope(
-        sender=authenticate(environ),
-        content_type=environ.get("CONTENT_TYPE") or "",
-        slug=slug,
-        idempotency_key=environ.get("HTTP_IDEMPOTENCY_KEY", ""),
-    ).cleaned()
-    if envelope.content_type.partition(";")[0].strip().lower() in NDJSON_TYPES:
+    sender = authenticate(environ)
+    content_type = environ.get("CONTENT_TYPE") or ""
+    streamed = content_type.partition(";")[0].strip().lower() in NDJSON_TYPES
+    receipt = b""
+    if sender.signature != _UNSIGNED:
+        environ, receipt = _verified(environ, sender, streamed)
+    rates.take(sender)
+    key = environ.get("HTTP_IDEMPOTENCY_KEY", "")
+    envelope = Envelope(sender, content_type, slug=slug, idempotency_key=key, receipt=receipt).cleaned()
+    if streamed:
         return _stream(environ, envelope)
     items = _whole(environ, envelope)
+    rates.charge(sender, len(items) - 1)
     if len(items) == 1:
         return _one(items[0], slug)
     results = [_result(item) for item in items]
@@ -128,18 +139,32 @@ def _refuse_plain_http(environ: Mapping[str, Any]) -> None:
         raise Refused(403, _("Use https"))
 
 
+def _verified(environ: Mapping[str, Any], sender: Sender, streamed: bool) -> tuple[Mapping[str, Any], bytes]:
+    """A signed request, read whole: nothing of it is stored before it is known who sent it."""
+    if not streamed:
+        with _limited(sender):
+            return signatures.verified(environ, sender, sender.max_bytes)
+    if not _streams.acquire(timeout=2):
+        raise Unavailable("too many streams at once")
+    try:
+        return signatures.verified(environ, sender, MAX_STREAM_BYTES)
+    finally:
+        _streams.release()
+
+
+@contextmanager
+def _limited(sender: Sender) -> Iterator[None]:
+    """Say whose limit it was that a body is past."""
+    try:
+        yield
+    except PayloadTooLarge:
+        raise PayloadTooLarge(size_text(sender.max_bytes)) from None
+
+
 def _whole(environ: Mapping[str, Any], envelope: Envelope) -> Sequence[Incoming]:
     """Store the alerts of a body that is read at once."""
-    body = b"".join(bodies.pieces(environ, MAX_ALERT_BYTES))
-    encoding = bodies.encoding_of(environ)
-    reason = ""
-    if encoding in bodies.GZIP:
-        try:
-            body = decompress_gzip(body, MAX_ALERT_BYTES)
-        except BadGzip as error:
-            reason = str(error)
-    elif encoding:
-        reason = _unknown_encoding(encoding)
+    with _limited(envelope.sender):
+        body, reason = _read(environ, envelope.sender.max_bytes)
     if not reason and len(body) <= _SMALL:
         return committer.read_and_store(partial(read_body, body, envelope), len(body))
     items = [read_item(Item(body, None, reason), envelope)] if reason else read_body(body, envelope)
@@ -147,6 +172,21 @@ def _whole(environ: Mapping[str, Any], envelope: Envelope) -> Sequence[Incoming]
     for start in range(0, len(items), MAX_BATCH):
         committer.submit(items[start : start + MAX_BATCH])
     return items
+
+
+def _read(environ: Mapping[str, Any], limit: int) -> tuple[bytes, str]:
+    """The body, unpacked; where it cannot be, as it came and why."""
+    body = b"".join(bodies.pieces(environ, limit))
+    encoding = bodies.encoding_of(environ)
+    reason = ""
+    if encoding in bodies.GZIP:
+        try:
+            body = decompress_gzip(body, limit)
+        except BadGzip as error:
+            reason = str(error)
+    elif encoding:
+        reason = _unknown_encoding(encoding)
+    return body, reason
 
 
 def _unknown_encoding(encoding: str) -> str:
@@ -163,6 +203,8 @@ def _stream(environ: Mapping[str, Any], envelope: Envelope) -> Response:
         store_stream(chunked(items), lambda stored: results.extend(map(_result, stored)))
     except PayloadTooLarge:
         return _answer(413, {"detail": _("At most 16 MB and 20,000 alerts in one body"), **_summary(results)})
+    except rates.TooFast as refusal:
+        return _too_fast(refusal, **_summary(results))
     except Unavailable as error:
         log.warning("a stream is answered 503 after %d alerts: %s", len(results), error)
         return _answer(503, {"detail": _TRY_AGAIN, **_summary(results)}, **_RETRY)
@@ -184,13 +226,22 @@ def _stream_items(environ: Mapping[str, Any], envelope: Envelope) -> Iterator[In
         for number, line in enumerate(bodies.lines(plain), 1):
             if number > MAX_ITEMS:
                 raise PayloadTooLarge
+            if number % _COUNTED == 0:
+                rates.take(envelope.sender, _COUNTED)
             yield read_item(parse_item(line), envelope, number)
     except bodies.Undecodable as error:
         for rest in filter(None, (error.line, error.rest)):
             number += 1
             yield read_item(Item(rest, None, error.reason), envelope)
+    rates.charge(envelope.sender, number % _COUNTED - 1)  # the first one was taken at the door
     if not number:
         yield read_item(Item(b"", None, _("the body is empty")), envelope)
+
+
+def _too_fast(refusal: rates.TooFast, **stored: Any) -> Response:
+    told = {"most": refusal.per_minute, "wait": refusal.wait}
+    detail = _("At most %(most)d alerts a minute with this token; send it again in %(wait)d seconds") % told
+    return _answer(429, {"detail": detail, **stored}, **{"Retry-After": str(refusal.wait)})
 
 
 def _one(item: Incoming, slug: str) -> Response:

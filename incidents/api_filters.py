@@ -5,7 +5,8 @@ from __future__ import annotations
 from django.db.models import QuerySet
 from django_filters import BooleanFilter, CharFilter, ChoiceFilter, FilterSet, IsoDateTimeFilter, UUIDFilter
 
-from alerts.api_filters import UTC_HELP, ChoicesFilter, StableOrdering, WordsFilter
+from alerts.api_filters import ChoicesFilter, StableOrdering, WordsFilter
+from alerts.filters import UTC_HELP
 from alerts.models import Severity
 from incidents.models import Incident
 from incidents.pages import incident_words

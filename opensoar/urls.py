@@ -24,6 +24,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("alerts/", include("alerts.urls")),
     path("suppressions/", include("alerts.suppression_urls")),
+    path("deliveries/", include("alerts.delivery_urls")),
     path("incidents/", include("incidents.urls")),
     path("playbooks/", include("playbooks_engine.playbook_urls")),
     path("runs/", include("playbooks_engine.run_urls")),

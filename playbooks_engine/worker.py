@@ -20,6 +20,7 @@ from typing import Any
 import psycopg
 from django.db import connection, transaction
 
+from alerts.ledger import health, purge
 from incidents import retention
 from playbooks_engine import approvals, comments, rows, schedule, sync, turns
 from playbooks_engine.batches import Batcher
@@ -41,7 +42,9 @@ HELPER_THREADS = 8
 ACTION_THREADS = 32
 CLAIM_BATCH = 50
 SWEEP_SECONDS = 1.0  # at most, between two looks for what no message announced
-RETENTION_SECONDS = 60.0  # between two looks for alerts to archive, once there was nothing left
+# What is done about once a minute, beside the claims: one batch each.
+SWEEPS = (retention.sweep, purge.sweep, health.sweep)
+RETENTION_SECONDS = 60.0  # between two looks for something to sweep, once there was nothing left
 CALL_GRACE_SECONDS = 10.0  # how long a stop waits for calls that are under way
 TICK_SECONDS = 0.2  # between two looks for runs that only wait
 PEOPLE_SECONDS = 0.1  # between two looks for what people did to live runs
@@ -318,19 +321,15 @@ class Engine:
         self.loop.call_later(TICK_SECONDS, self._tick)
 
     def _begin_retention(self) -> None:
-        """Archive old alerts in a helper thread, which claims need not wait for; one batch at a time."""
+        """Sweep in a helper thread, which claims need not wait for; one batch of each at a time."""
         if time.monotonic() >= self._retention_at:
             self._retention_at = float("inf")
-            self._helpers.submit(self._archive_old)
+            self._helpers.submit(self._sweep_ledgers)
 
-    def _archive_old(self) -> None:
+    def _sweep_ledgers(self) -> None:
         more = False
         try:
-            more = retention.sweep()
-        except CONNECTION_ERRORS as error:
-            logger.warning("retention: the database is away: %s", error)
-        except Exception:
-            logger.exception("retention failed")
+            more = sum(self._step(sweep) for sweep in SWEEPS) > 0
         finally:
             connection.close()
             self._retention_at = time.monotonic() + (0 if more else RETENTION_SECONDS)

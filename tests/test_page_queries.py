@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from alerts import services
-from alerts.models import Alert
+from alerts.models import Alert, Delivery, SourceHealth
 from incidents.models import Incident
 from incidents.services import add_observables, comment_incident, hand_off
 from opensoar import clock
@@ -20,7 +20,7 @@ from opensoar.ids import uuid7
 from playbooks_engine.models import ActionResult, Approval, Playbook, PlaybookRun, RunLog
 from playbooks_engine.services import start_run
 from playbooks_engine.sync import sync_playbooks
-from tests.factories import make_alert, make_incident, make_user
+from tests.factories import make_alert, make_incident, make_partner, make_user
 from tests.playbooks_engine.engines import write
 
 pytestmark = pytest.mark.django_db
@@ -42,6 +42,9 @@ LIMITS = {
     "suppressions": 7,
     "suppress": 9,
     "deliveries": 6,
+    "ledger": 7,
+    "delivery": 6,
+    "source health": 6,
     "incidents": 10,
     "incidents live": 8,
     "suggestions": 7,
@@ -67,7 +70,9 @@ def ada(client: Client) -> User:
 def furnish(ada: User, folder: Path, rows: int) -> tuple[Alert, Incident]:
     """``rows`` of everything that a page can show more of."""
     grace = make_user(f"grace{rows}")
+    now = clock.now()
     for n in range(rows):
+        SourceHealth.objects.create(partner=make_partner(), source=f"s{n}", first_at=now, last_at=now)
         write(folder, f"look{n}", SOURCE.replace("{n}", str(n)))
     sync_playbooks([str(folder)])
     hiding = [
@@ -123,6 +128,9 @@ def asked(client: Client, alert: Alert, incident: Incident) -> dict[str, int]:
         "deliveries": reverse("alerts:deliveries", args=[alert.pk]),
         "suppressions": reverse("suppressions:list"),
         "suppress": f"{reverse('suppressions:create')}?alert={alert.pk}",
+        "ledger": reverse("deliveries:list"),
+        "delivery": reverse("deliveries:detail", args=[Delivery.objects.latest("id").pk]),
+        "source health": reverse("deliveries:sources"),
         "incidents": reverse("incidents:list"),
         "incidents live": reverse("incidents:list-live"),
         "suggestions": reverse("incidents:suggestions"),

@@ -17,6 +17,7 @@ from opensoar.accounts.access import audit_of, people_of, tokens_of
 from opensoar.accounts.admin_base import Scoped, Served, ServedForm, actor_of
 from opensoar.accounts.models import ApiToken, AuditEntry, Partner, ProductSettings, Role, User
 from opensoar.accounts.permissions import ALL
+from opensoar.accounts.services.inbound import BOUNDS
 from opensoar.actors import Actor
 
 # Rights are roles here; an address is changed with its person.
@@ -144,13 +145,32 @@ class TokenForm(ServedForm):
     """A token; its plaintext is shown once, after it was made."""
 
     plaintext = ""
+    secret = forms.CharField(
+        label=_("Signing secret"), required=False, widget=forms.PasswordInput(render_value=False),
+        help_text=_("What the sender signs with; written, never shown. Empty: the one it has stays."),
+    )  # fmt: skip
+    field_names = {"signing_secret": "secret"}
 
     class Meta:
         model = ApiToken
-        fields = ("name", "scopes", "partner", "source", "expires_at")
+        fields = ("name", "scopes", "partner", "source", "expires_at", *BOUNDS, "signature")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "signature" in self.fields:
+            self.fields["signature"].required = False  # nothing chosen is none
+        if not self.is_new:  # who holds it was promised these
+            for name in ("name", "scopes", "partner", "source", "expires_at"):
+                if name in self.fields:
+                    self.fields[name].disabled = True
 
     def serve(self, actor: Actor, data: dict[str, Any]) -> ApiToken:
-        token, self.plaintext = services.issue_token(actor=actor, **data)
+        inbound = {name: data[name] for name in BOUNDS}
+        inbound |= {"signature": data["signature"] or "none", "signing_secret": data["secret"]}
+        if not self.is_new:
+            return services.configure_token(actor=actor, token=self.instance, **inbound)
+        named = {name: data[name] for name in ("name", "scopes", "partner", "source", "expires_at")}
+        token, self.plaintext = services.issue_token(actor=actor, **named, **inbound)
         return token
 
 
@@ -167,12 +187,13 @@ class TokenAdmin(Served):
 
     def save_model(self, request: HttpRequest, obj: ApiToken, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
-        messages.warning(
-            request, _("Copy it now, it is not shown again: %(token)s") % {"token": form.plaintext}
-        )
+        if form.plaintext:
+            messages.warning(
+                request, _("Copy it now, it is not shown again: %(token)s") % {"token": form.plaintext}
+            )
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return super().has_change_permission(request, obj) and obj is None
+        return super().has_change_permission(request, obj) and (obj is None or obj.revoked_at is None)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

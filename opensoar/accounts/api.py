@@ -18,6 +18,7 @@ from opensoar.accounts import services
 from opensoar.accounts.access import audit_of, get_token_for, get_user_for, people_of, tokens_of
 from opensoar.accounts.models import ApiToken, AuditEntry, Partner, Role, User
 from opensoar.accounts.permissions import SCOPES
+from opensoar.accounts.services.inbound import BOUNDS, MAX_SECRET, MIN_SECRET
 from opensoar.actors import Actor
 from opensoar.api.base import ApiView, Detail, query_parameters
 from opensoar.api.fields import Flag, StrictSerializer, Text
@@ -119,6 +120,11 @@ class CapabilitiesSerializer(serializers.Serializer[Any]):
     providers = ProviderSerializer(many=True)
 
 
+def _bounded(name: str) -> serializers.IntegerField:
+    low, high = BOUNDS[name]
+    return serializers.IntegerField(required=False, allow_null=True, min_value=low, max_value=high)
+
+
 class ApiKeySerializer(serializers.ModelSerializer[ApiToken]):
     """A token, without its secret."""
 
@@ -128,8 +134,8 @@ class ApiKeySerializer(serializers.ModelSerializer[ApiToken]):
     class Meta:
         model = ApiToken
         fields = (
-            "id", "name", "prefix", "is_active", "scopes", "partner", "source", "expires_at", "last_used_at",
-            "created_at",
+            "id", "name", "prefix", "is_active", "scopes", "partner", "source", "expires_at", *BOUNDS, "signature",
+            "last_used_at", "created_at",
         )  # fmt: skip
 
 
@@ -139,10 +145,22 @@ class NewApiKeySerializer(ApiKeySerializer):
     key = serializers.CharField()
 
     class Meta(ApiKeySerializer.Meta):
-        fields = (*ApiKeySerializer.Meta.fields, "key")  # type: ignore[assignment]
+        fields = (*ApiKeySerializer.Meta.fields, "key")
 
 
-class ApiKeyIn(StrictSerializer):
+class ApiKeyPatch(StrictSerializer):
+    """How a token's alerts are taken in; null: the product's own limit. The secret is never told again."""
+
+    alerts_per_minute = _bounded("alerts_per_minute")
+    max_body_bytes = _bounded("max_body_bytes")
+    max_depth = _bounded("max_depth")
+    signature = serializers.ChoiceField(ApiToken.Signature.choices, required=False)
+    signing_secret = Text(required=False, write_only=True, min_length=MIN_SECRET, max_length=MAX_SECRET)
+
+
+class ApiKeyIn(ApiKeyPatch):
+    """A new token."""
+
     name = Text(max_length=150)
     scopes = serializers.ListField(
         child=serializers.ChoiceField(choices=list(SCOPES)), default=["ingest"], min_length=1, max_length=10
@@ -389,7 +407,15 @@ class ApiKeysView(ApiView):
 
 class ApiKeyView(ApiView):
     capability = "api_keys:manage"
-    http_method_names: ClassVar[list[str]] = ["delete", "options"]  # type: ignore[misc]
+    http_method_names: ClassVar[list[str]] = ["patch", "delete", "options"]  # type: ignore[misc]
+
+    @extend_schema(request=ApiKeyPatch, responses=ApiKeySerializer, tags=["api-keys"])
+    def patch(self, request: Request, pk: str) -> Response:
+        """Change how many and how large alerts it may deliver, and whether these are signed."""
+        token, body = get_token_for(self.actor, pk), self.body(ApiKeyPatch)
+        return Response(
+            ApiKeySerializer(services.configure_token(actor=self.actor, token=token, **body)).data
+        )
 
     @extend_schema(responses={200: Detail}, tags=["api-keys"])
     def delete(self, request: Request, pk: str) -> Response:

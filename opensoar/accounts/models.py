@@ -8,6 +8,7 @@ from uuid import UUID
 import pgtrigger
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.postgres.fields import ArrayField
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
@@ -140,6 +141,11 @@ class ApiToken(models.Model):
         API = "api", _("API token")
         SESSION = "session", _("Session")
 
+    class Signature(models.TextChoices):
+        NONE = "none", _("Not asked for")
+        TIMESTAMP = "timestamp", _("Over timestamp and body; a repeat creates nothing")
+        BODY = "body", _("Over the body alone; no control of replays")
+
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     kind = models.CharField(max_length=10, choices=Kind, default=Kind.API, editable=False)
     name = models.CharField(_("name"), max_length=150)
@@ -160,6 +166,20 @@ class ApiToken(models.Model):
         blank=True,
         help_text=_("Fixes the source of every alert this token sends."),
     )
+    alerts_per_minute = models.PositiveIntegerField(
+        _("alerts a minute"), null=True, blank=True,
+        help_text=_("More are answered 429 with the time to wait. Empty: no limit."),
+    )  # fmt: skip
+    max_body_bytes = models.PositiveIntegerField(
+        _("largest body (bytes)"), null=True, blank=True,
+        help_text=_("Larger ones are answered 413, a larger line of NDJSON is quarantined. Empty: 1 MB, which is the most."),
+    )  # fmt: skip
+    max_depth = models.PositiveSmallIntegerField(
+        _("deepest nesting"), null=True, blank=True,
+        help_text=_("Alerts nested deeper are quarantined. Empty: 32, which is the most."),
+    )  # fmt: skip
+    signature = models.CharField(_("signature"), max_length=9, choices=Signature, default=Signature.NONE)
+    signing_secret = models.BinaryField(null=True, editable=False)  # sealed for this row's id
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
     last_used_at = models.DateTimeField(_("last used"), null=True, blank=True, editable=False)
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True, editable=False)
@@ -184,6 +204,10 @@ class ApiToken(models.Model):
             models.CheckConstraint(
                 condition=~models.Q(kind="session") | models.Q(user__isnull=False),
                 name="apitoken_session_has_user",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(signature="none") | models.Q(signing_secret__isnull=False),
+                name="apitoken_signed_has_secret",
             ),
         ]
 
@@ -249,6 +273,14 @@ class ProductSettings(models.Model):
     archive_alerts_after_days = models.PositiveIntegerField(
         _("archive resolved alerts after (days)"), null=True, blank=True, help_text=_("Empty: never.")
     )
+    purge_deliveries_after_days = models.PositiveIntegerField(
+        _("delete deliveries after (days)"), null=True, blank=True, validators=[MinValueValidator(1)],
+        help_text=_("The first and the latest of an alert stay until it is archived. Empty: never."),
+    )  # fmt: skip
+    purge_quarantined = models.BooleanField(
+        _("delete quarantined deliveries as well"), default=False,
+        help_text=_("Off: what was never understood is kept for as long as it waits."),
+    )  # fmt: skip
     version = models.PositiveIntegerField(default=1, editable=False)
 
     class Meta:

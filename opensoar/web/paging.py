@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
@@ -48,3 +49,27 @@ def _number(request: HttpRequest) -> int:
     asked = request.GET.get("page", "")
     known = asked.isascii() and asked.isdigit() and len(asked) < 9
     return min(max(int(asked), 1), LAST_PAGE) if known else 1
+
+
+@dataclass(frozen=True, slots=True)
+class KeysetPage[T]:
+    """Rows of a list by id, newest first, which new rows do not shift; ``older`` is the id to go on after."""
+
+    items: list[T]
+    older: str
+    is_first: bool
+    query: str
+
+
+def keyset_of[M: Model](request: HttpRequest, queryset: QuerySet[M, Any], size: int = 50) -> KeysetPage[M]:
+    """The rows after ``?before=`` (an id); the newest where that is none. One query."""
+    asked = request.GET.get("before", "")
+    try:
+        rows = queryset.filter(pk__lt=UUID(asked)) if asked else queryset
+    except ValueError:
+        asked, rows = "", queryset
+    found = list(rows.order_by("-pk")[: size + 1])
+    query = request.GET.copy()
+    query.pop("before", None)
+    older = str(found[size - 1].pk) if len(found) > size else ""
+    return KeysetPage(found[:size], older, not asked, query.urlencode())

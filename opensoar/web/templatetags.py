@@ -44,6 +44,7 @@ STATES = {
     "ready": ("circle-dashed", ""), "held": ("hourglass", "is-wait"), "done": ("circle-check", "is-ok"),
     "accepted": ("circle-check", "is-ok"), "duplicate": ("stack-2", ""), "replayed": ("rotate-clockwise", "is-ok"),
     "quarantined": ("alert-triangle", "is-wait"),
+    "learning": ("hourglass", ""), "speaking": ("circle-check", "is-ok"), "silent": ("wifi-off", "is-bad"),
 }  # fmt: skip
 OBSERVABLE_ICONS = {
     "ip": "map-pin", "domain": "world", "hostname": "device-laptop", "url": "link", "email": "mail",

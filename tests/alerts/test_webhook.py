@@ -242,7 +242,7 @@ def test_gzip_that_ends_early_keeps_what_came(inbound: Inbound) -> None:
 
 
 def test_a_bomb_is_too_large(inbound: Inbound) -> None:
-    bomb = gzip.compress(b" " * (webhooks.MAX_ALERT_BYTES + 1))
+    bomb = gzip.compress(b" " * (webhooks.MAX_BYTES + 1))
     assert inbound.post(bomb, headers={"Content-Encoding": "gzip"}).status == 413
     bomb = gzip.compress(b" " * (webhooks.MAX_STREAM_BYTES + 1))
     assert inbound.post(bomb, content_type=NDJSON, headers={"Content-Encoding": "gzip"}).status == 413
@@ -253,15 +253,15 @@ def test_one_megabyte_an_alert(inbound: Inbound, length: bool) -> None:
     def of_size(size: int) -> bytes:
         return b'{"title": "%s"}' % (b"x" * (size - 13))
 
-    assert inbound.post(of_size(webhooks.MAX_ALERT_BYTES), length=length).status == 200
-    answer = inbound.post(of_size(webhooks.MAX_ALERT_BYTES + 1), length=length)
+    assert inbound.post(of_size(webhooks.MAX_BYTES), length=length).status == 200
+    answer = inbound.post(of_size(webhooks.MAX_BYTES + 1), length=length)
     assert answer.status == 413
     assert "1 MB" in answer.json["detail"]
     assert Delivery.objects.count() == 1
 
 
 def test_a_large_line_does_not_take_the_others_with_it(inbound: Inbound) -> None:
-    large = b'{"title": "%s"}' % (b"x" * webhooks.MAX_ALERT_BYTES)
+    large = b'{"title": "%s"}' % (b"x" * webhooks.MAX_BYTES)
     answer = inbound.post(b'{"title": "a"}\n' + large + b'\n{"title": "b"}', content_type=NDJSON)
     assert [r["state"] for r in answer.json["results"]] == ["accepted", "quarantined", "accepted"]
 
@@ -385,8 +385,8 @@ def test_chunked_and_gzip_through_granian(stack: RunningProduct) -> None:
         chunked = client.post(PATH, content=chunks(one))
         packed = client.post(PATH, content=chunks(gzip.compress(one)), headers={"Content-Encoding": "gzip"})
         stream = client.post(PATH, content=chunks(one + b"\n" + one), headers={"Content-Type": NDJSON})
-        large = client.post(PATH, content=b" " * (webhooks.MAX_ALERT_BYTES + 1))
-        endless = client.post(PATH, content=chunks(b" " * (webhooks.MAX_ALERT_BYTES + 70)))
+        large = client.post(PATH, content=b" " * (webhooks.MAX_BYTES + 1))
+        endless = client.post(PATH, content=chunks(b" " * (webhooks.MAX_BYTES + 70)))
     assert (chunked.status_code, chunked.json()["title"]) == (200, "Chunked")
     assert packed.json()["duplicate"] is True
     assert stream.json()["duplicates"] == 2

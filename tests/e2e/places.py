@@ -19,6 +19,7 @@ class Places:
     incidents: dict[str, str]
     runs: dict[str, str]
     playbook: str
+    delivery: str
 
     def pages(self) -> dict[str, str]:
         """Every page, and the verbs as pages of their own."""
@@ -29,6 +30,9 @@ class Places:
             "alert-new": self.new,
             "alert-resolved": self.resolved,
             "deliveries": f"{self.linked}deliveries/",
+            "ledger": "/deliveries/",
+            "ledger-delivery": self.delivery,
+            "source-health": "/deliveries/sources/",
             "incidents": "/incidents/",
             **{f"incident-{status}": path for status, path in self.incidents.items()},
             "playbooks": "/playbooks/",
@@ -57,5 +61,6 @@ def find_places(desk: Desk) -> Places:
         linked=alert("severity=critical"),
         incidents=by_status("incidents", lambda row: f"/incidents/{row['number']}/"),
         runs=by_status("runs", lambda row: f"/runs/{row['id']}/"),
+        delivery=f"/deliveries/{desk.api('deliveries?limit=1')['deliveries'][0]['id']}/",
         playbook=f"/playbooks/{desk.api('playbooks')[0]['id']}/",
     )

@@ -96,6 +96,11 @@ PAGES = {
         post=S_MANAGE,
     ),
     "suppressions/<uuid:pk>/end/": line(get=S_MANAGE, post=S_MANAGE, pk="suppression"),
+    "deliveries/": line({"?q": "$word"}, get=A_READ),
+    "deliveries/replay/": line({"?q": "$word"}, get=A_UPDATE, post=A_UPDATE),
+    "deliveries/sources/": line(get=A_READ),
+    "deliveries/<uuid:pk>/": line(get=A_READ, pk="delivery"),
+    "deliveries/<uuid:pk>/replay/": line(post=A_UPDATE, pk="quarantined"),
     "incidents/": line(get=I_READ),
     "incidents/go/": line({"?q": "$number"}, get=I_READ),
     "incidents/live/": line(get=I_READ),
@@ -217,7 +222,7 @@ API = {
         {"new_password": "a long enough password"}, post=PEOPLE, pk="user"
     ),
     "api-keys": line({"name": "new", "scopes": ["read"], "partner": "$partner"}, get=KEYS, post=KEYS),
-    "api-keys/<str:pk>": line(delete=KEYS, pk="token"),
+    "api-keys/<str:pk>": line({"max_depth": 8}, patch=KEYS, delete=KEYS, pk="token"),
     "audit": line(get="audit:read"),
     "alerts": line(get=A_READ),
     "alerts/bulk": line(
@@ -279,6 +284,8 @@ API = {
     "suppressions/<str:pk>": line(get=A_READ, pk="suppression"),
     "suppressions/<str:pk>/end": line(post=S_MANAGE, pk="suppression"),
     "deliveries": line(get=A_READ),
+    "deliveries/replay": line({"?q": "$word"}, post=A_UPDATE),
+    "sources/health": line(get=A_READ),
     "deliveries/<str:pk>": line(get=A_READ, pk="delivery"),
     "deliveries/<str:pk>/replay": line(post=A_UPDATE, pk="quarantined"),
     "incidents": line(

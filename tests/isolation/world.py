@@ -11,7 +11,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.utils import timezone
 
 from alerts import services as alert_services
-from alerts.models import Alert, AlertSource, Delivery
+from alerts.models import Alert, AlertSource, Delivery, SourceHealth
 from incidents import services as incident_services
 from incidents.suggestions import dismiss_suggestion, suggestions
 from opensoar.accounts.models import Partner, User
@@ -99,6 +99,8 @@ def make_customer(mark: str, last_octet: int, alerts: int) -> Customer:
         actor=actor, name=f"Noise {mark}", reason=f"Known {mark}", conditions={"hostname": f"kiosk-{mark}"}
     )
     hidden = _alert(customer, title=f"Hidden {mark}", suppressed_by=suppression)
+    now = timezone.now()
+    SourceHealth.objects.create(partner=partner, source=f"src-{mark}", first_at=now, last_at=now)
     token, _ = make_token(["read"], name=f"token {mark}", partner=partner)
     customer.token = make_token(["read", "write", "respond", "admin"], name=f"all {mark}", partner=partner)[1]
     customer.ids |= {

@@ -17,6 +17,7 @@ from opensoar.accounts.services.signin import login, login_failed, login_succeed
 from opensoar.accounts.services.tokens import (
     actor_for_token,
     authenticate_token,
+    configure_token,
     issue_token,
     revoke_session_tokens,
     revoke_token,
@@ -28,6 +29,7 @@ __all__ = [
     "audit",
     "authenticate_token",
     "change_password",
+    "configure_token",
     "create_admin",
     "create_role",
     "create_user",

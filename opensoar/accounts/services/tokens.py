@@ -6,6 +6,7 @@ import hashlib
 import secrets
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Q
@@ -15,6 +16,7 @@ from django.utils.translation import gettext as _
 from opensoar.accounts.models import ApiToken, Partner, User
 from opensoar.accounts.permissions import SCOPES, capabilities_of_scopes
 from opensoar.accounts.services.audit import audit
+from opensoar.accounts.services.inbound import BOUNDS, inbound_of, set_inbound
 from opensoar.actors import Actor
 from opensoar.errors import Invalid, NotAllowed
 from opensoar.text import limited_text, required_text
@@ -42,8 +44,12 @@ def issue_token(
     expires_at: datetime | None = None,
     user: User | None = None,
     kind: str = ApiToken.Kind.API,
+    **inbound: Any,
 ) -> tuple[ApiToken, str]:
-    """A new token and its plaintext ``osr_…``, which is known only now. Nobody can give more than they have."""
+    """A new token and its plaintext ``osr_…``, which is known only now. Nobody can give more than they have.
+
+    ``inbound`` says how its alerts are taken in: what :func:`configure_token` takes.
+    """
     name = required_text(name, field="name", limit=150)
     granted = list(dict.fromkeys(scopes))
     unknown = [scope for scope in granted if scope not in SCOPES]
@@ -68,9 +74,11 @@ def issue_token(
         expires_at=expires_at,
         created_by_id=actor.user_id,
     )
+    set_inbound(token, **inbound)
     token.save(force_insert=True)
     if kind == ApiToken.Kind.API:
         detail = {"name": name, "scopes": granted, "partner": partner.slug if partner else None}
+        detail |= inbound_of(token)
         audit(actor=actor, action="token_issued", object_kind="token", object_id=token.pk, detail=detail)
     return token, plaintext
 
@@ -82,6 +90,21 @@ def _refuse_escalation(actor: Actor, scopes: list[str], partner: Partner | None)
         )
     if actor.partner_ids is not None and (partner is None or not actor.sees_partner(partner.pk)):
         raise NotAllowed(_("Bind the token to one of your partners"))
+
+
+@transaction.atomic
+def configure_token(*, actor: Actor, token: ApiToken, **inbound: Any) -> ApiToken:
+    """Change how the alerts of a token are taken in; web processes follow within a second.
+
+    ``inbound``: ``alerts_per_minute``, ``max_body_bytes`` and ``max_depth`` (None: the product's), ``signature``,
+    ``signing_secret`` (text; left out, the old one stays). Raises :class:`Invalid`.
+    """
+    token = ApiToken.objects.select_for_update().get(pk=token.pk, kind=ApiToken.Kind.API)
+    if set_inbound(token, **inbound):
+        token.save(update_fields=[*BOUNDS, "signature", "signing_secret"])
+        detail = {"name": token.name, **inbound_of(token), "new_secret": bool(inbound.get("signing_secret"))}
+        audit(actor=actor, action="token_changed", object_kind="token", object_id=token.pk, detail=detail)
+    return token
 
 
 @transaction.atomic

@@ -1,0 +1,1 @@
+"""What becomes of deliveries: how long they are kept, and what they tell of their sources."""
