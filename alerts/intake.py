@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from alerts import sources
 from alerts.ingest import Incoming
-from alerts.payloads import Item, parse_body
+from alerts.payloads import MESSAGE_TYPE, Item, parse_body
 from alerts.senders import Sender, partner_named
 from alerts.source_settings import is_source, settings_of
 from opensoar.accounts.models import DEFAULT_PARTNER_ID
@@ -25,6 +25,7 @@ DEFAULT_SOURCE = "webhook"
 MAX_SOURCE = 50
 MAX_CONTENT_TYPE = 100
 MAX_ALERT_BYTES = 1024 * 1024
+MAX_MESSAGE_BYTES = 32 * 1024 * 1024  # of a mail, whose attachments are kept and not read as an alert
 _NUL = (b"\\u0000", b"%00", b"\0")  # as JSON, a form and a line of text write it
 
 
@@ -87,14 +88,18 @@ def read_item(item: Item, envelope: Envelope, number: int = 0) -> Incoming:
     )
     if item.payload is None:
         incoming.reason = clean(item.reason or _("not understood"))
-    elif len(item.raw) > MAX_ALERT_BYTES:
-        incoming.reason = _("larger than 1 MB")
+    elif len(item.raw) > (limit := _limit(envelope)):
+        incoming.reason = _("larger than %(limit)d MB") % {"limit": limit >> 20}
     else:
         # What conditions and playbooks are given ends up in the database as well.
         hostile = any(mark in item.raw for mark in _NUL)
         incoming.payload = clean_json(item.payload) if hostile else item.payload
         _understand(incoming, envelope, number)
     return incoming
+
+
+def _limit(envelope: Envelope) -> int:
+    return MAX_MESSAGE_BYTES if envelope.content_type.startswith(MESSAGE_TYPE) else MAX_ALERT_BYTES
 
 
 def _understand(incoming: Incoming, envelope: Envelope, number: int) -> None:
