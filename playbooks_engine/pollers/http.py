@@ -88,18 +88,16 @@ class Http:
         with_login: bool = True,
     ) -> bytes:
         """The body of a 2xx answer. A 401 is tried once more where the login has something newer to offer."""
-        url = self._url(path)
+        url = httpx.URL(self._url(path))
         for last in (False, True):
             headers = self._login.headers(self) if with_login else {}
-            request = self._client.build_request(
-                method, url, params=params or None, headers=headers, json=json, data=form
-            )
-            status, answered, body = self._answer(request)
+            asked = {"params": params or None, "headers": headers, "json": json, "data": form}
+            status, answered, body = self._answer(method, url, asked)
             if 200 <= status < 300:
                 return body
             if status != 401 or last or not with_login or not self._login.refused():
                 break
-        raise self._refusal(request, status, answered, body)
+        raise self._refusal(url, status, answered, body)
 
     def _url(self, path: str) -> str:
         url = urljoin(self.base + "/", path) if "://" in path else self.base + path
@@ -109,35 +107,29 @@ class Http:
             raise VendorError(f"The answer points to another server, {theirs.hostname}; it is not followed")
         return url
 
-    def _answer(self, request: httpx.Request) -> tuple[int, httpx.Headers, bytes]:
+    def _answer(self, method: str, url: httpx.URL, asked: dict[str, Any]) -> tuple[int, httpx.Headers, bytes]:
         deadline = time.monotonic() + WHOLE
         parts: list[bytes] = []
         size = 0
-        host = request.url.host
         try:
-            check_host(host)
-            response = self._client.send(request, stream=True)
-            try:
+            check_host(url.host)
+            with self._client.stream(method, url, **asked) as response:
                 for chunk in response.iter_bytes():
                     size += len(chunk)
                     if size > MAX_ANSWER:
-                        raise VendorError(f"{host} answers with more than {MAX_ANSWER >> 20} MB")
+                        raise VendorError(f"{url.host} answers with more than {MAX_ANSWER >> 20} MB")
                     if time.monotonic() > deadline:
-                        raise VendorError(f"{host} did not finish its answer within {WHOLE:.0f} s")
+                        raise VendorError(f"{url.host} did not finish its answer within {WHOLE:.0f} s")
                     parts.append(chunk)
-            finally:
-                response.close()
         except httpx.HTTPError as error:
             said = self.mask.text(str(error) or type(error).__name__)[:_SAID]
-            raise VendorError(f"{host} does not answer: {said}") from None
+            raise VendorError(f"{url.host} does not answer: {said}") from None
         except ValueError as error:
-            raise VendorError(f"{host} is not asked: {error}") from None
+            raise VendorError(f"{url.host} is not asked: {error}") from None
         return response.status_code, response.headers, b"".join(parts)
 
-    def _refusal(
-        self, request: httpx.Request, status: int, headers: httpx.Headers, body: bytes
-    ) -> VendorError:
-        where = f"{request.url.host}{request.url.path}"
+    def _refusal(self, url: httpx.URL, status: int, headers: httpx.Headers, body: bytes) -> VendorError:
+        where = f"{url.host}{url.path}"
         said = self.mask.text(_sentence(body))[:_SAID]
         text = f"{where} answers with status {status}" + (f": {said}" if said else "")
         return VendorError(text, status=status, retry_after=retry_after(headers.get("Retry-After")))

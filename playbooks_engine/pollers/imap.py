@@ -99,9 +99,8 @@ class Imap(Poller):
         mark = _mark(cursor)
         with _mailbox(session, writing=False) as (box, validity):
             _check_move(box, session.settings)
-            newest = (
-                0 if mark.validity == validity else _newest(box)
-            )  # before the search: what comes now is found next
+            # Before the search: what comes in between is found the next time.
+            newest = 0 if mark.validity == validity else _newest(box)
             uids = _waiting(session, box, mark, validity)
             page = _sized(box, uids[:_PAGE], session.settings.max_bytes)
             found = [_message(box, validity, uid, size, session.settings.max_bytes) for uid, size in page]

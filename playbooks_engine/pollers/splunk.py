@@ -15,7 +15,7 @@ import orjson
 from django.utils.translation import gettext_lazy as _
 
 from playbooks_engine.pollers.addresses import check_url
-from playbooks_engine.pollers.base import Credentials, Found, Session, body_of
+from playbooks_engine.pollers.base import Credentials, Found, Session, body_of, objects
 from playbooks_engine.pollers.errors import VendorError
 from playbooks_engine.pollers.http import Fixed
 from playbooks_engine.pollers.timed import TimePoller, TimeSettings
@@ -115,8 +115,8 @@ def _rows(body: bytes) -> list[dict[str, Any]]:
         _refuse_errors(told.get("messages"))
         if told.get("preview"):
             continue
-        if isinstance(row := told.get("result"), dict):
-            rows.append(row)
+        if "result" in told:
+            rows += objects([told["result"]], "result")
             ended = False
         ended = bool(told.get("lastrow")) or ended
     if rows and not ended:

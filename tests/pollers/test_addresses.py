@@ -37,7 +37,9 @@ def test_urls_that_no_connector_may_have(url: str, settings: Any) -> None:
         check_url(url)
 
 
-@pytest.mark.parametrize("url", ["https://siem.example.com/", "https://10.1.2.3:9200", "https://[fd12::1]/elastic"])
+@pytest.mark.parametrize(
+    "url", ["https://siem.example.com/", "https://10.1.2.3:9200", "https://[fd12::1]/elastic"]
+)
 def test_urls_of_one_s_own_network(url: str) -> None:
     assert check_url(url) == url.rstrip("/")
 

@@ -36,7 +36,9 @@ def make(**changes: object) -> Connector:
 def later(connector: Connector) -> None:
     """It failed, and waits."""
     PollState.objects.filter(connector=connector).update(
-        next_at=timezone.now() + timedelta(hours=1), failures=3, last_error="elastic.example.com does not answer"
+        next_at=timezone.now() + timedelta(hours=1),
+        failures=3,
+        last_error="elastic.example.com does not answer",
     )
 
 
@@ -83,7 +85,9 @@ def test_an_edit_is_checked_as_well() -> None:
     one = f"{URL}/{connector.pk}"
     assert admin.patch(one, {"config": {"url": "ftp://x"}}).status_code == 422
     assert admin.patch(one, {"secrets": {"token": "canary"}}).status_code == 422
-    assert admin.patch(one, {"config": {"url": "https://other.example.com", "interval": 90}}).status_code == 200
+    assert (
+        admin.patch(one, {"config": {"url": "https://other.example.com", "interval": 90}}).status_code == 200
+    )
     assert admin.patch(one, {"name": "renamed"}).json()["name"] == "renamed"
 
 

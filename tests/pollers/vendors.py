@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
 
 from alerts.models import Alert, Delivery
+from opensoar.accounts.models import Partner
 from playbooks_engine.models import Connector
+from tests.fakes import azure, crowdstrike, elastic, splunk
 from tests.fakes.crowdstrike import FakeCrowdStrike
 from tests.fakes.defender import FakeDefender
 from tests.fakes.elastic import FakeElastic
@@ -34,13 +36,13 @@ class Vendor:
     config: Callable[[Any], dict[str, Any]]
     secrets: Callable[[Any], dict[str, Any]]
     has_tokens: bool = True
+    lists_changes: bool = True
     page: int = 3
 
-    def connect(self, desk: Desk, fake: Any, **config: Any) -> Connector:
+    def connect(self, desk: Desk, fake: Any, partner: Partner | None = None, **config: Any) -> Connector:
         """A connector for the fake, whose pages are small."""
-        return desk.connect(
-            self.kind, {"page_size": self.page, **self.config(fake), **config}, self.secrets(fake)
-        )
+        config = {"page_size": self.page, **self.config(fake), **config}
+        return desk.connect(self.kind, config, self.secrets(fake), partner)
 
     def put(self, fake: Any, name: str, ago: float = 60) -> None:
         """An alert of that id, ``ago`` seconds old."""
@@ -91,3 +93,33 @@ def _crowdstrike(name: str, at: datetime) -> dict[str, Any]:
         "severity": 70, "severity_name": "High", "status": "new",
         "created_timestamp": iso(at), "updated_timestamp": iso(at), "timestamp": iso(at),
     }  # fmt: skip
+
+
+def _entra(fake: Any) -> dict[str, Any]:
+    return {"tenant_id": "tenant-1", "client_id": "client-1", "login_url": fake.url, "url": fake.url}
+
+
+VENDORS = [
+    Vendor(
+        "elastic", FakeElastic, _elastic, lambda row: str(row["kibana.alert.uuid"]), lambda fake: {"url": fake.url},
+        lambda _: {"api_key": elastic.API_KEY}, has_tokens=False, lists_changes=False,
+    ),
+    Vendor(
+        "splunk", FakeSplunk, _splunk, lambda row: str(row["event_id"]), lambda fake: {"url": fake.url},
+        lambda _: {"token": splunk.TOKEN}, has_tokens=False, lists_changes=False,
+    ),
+    Vendor(
+        "sentinel", FakeSentinel, _sentinel, lambda row: str(row["name"]),
+        lambda fake: _entra(fake) | {"subscription_id": "sub-1", "resource_group": "group-1", "workspace": "work-1"},
+        lambda _: {"client_secret": azure.CLIENT_SECRET},
+    ),
+    Vendor(
+        "defender", FakeDefender, _defender, lambda row: str(row["id"]), _entra,
+        lambda _: {"client_secret": azure.CLIENT_SECRET},
+    ),
+    Vendor(
+        "crowdstrike", FakeCrowdStrike, _crowdstrike, lambda row: str(row["composite_id"]),
+        lambda fake: {"url": fake.url, "client_id": "client-1"},
+        lambda _: {"client_secret": crowdstrike.CLIENT_SECRET},
+    ),
+]  # fmt: skip

@@ -1,0 +1,1 @@
+"""Servers that speak as vendors document it, over real HTTP on loopback."""
