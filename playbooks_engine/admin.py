@@ -9,8 +9,8 @@ from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 from django.utils.formats import localize
-from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 from django_dramatiq.models import Task
 
 from opensoar.accounts.admin_base import Served, ServedForm, actor_of
@@ -115,7 +115,8 @@ class ConnectorAdmin(Served):
         self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any
     ) -> HttpResponse:
         obj: Connector | None = kwargs.get("obj")
-        context.update(poll=getattr(obj, "poll", None), kinds=known_types())
+        kinds = [one for one in known_types() if obj is None or one.kind == obj.kind]
+        context.update(poll=getattr(obj, "poll", None), kinds=kinds)
         return super().render_change_form(request, context, *args, **kwargs)
 
     @admin.action(description=_("Fetch alerts now"), permissions=["change"])
@@ -141,12 +142,12 @@ class ConnectorAdmin(Served):
 
     @admin.display(description=_("polled"))
     def polled(self, connector: Connector) -> str:
-        """When it last worked, or what went wrong."""
+        """When it last worked, or how often it failed since; its page says why."""
         poll = getattr(connector, "poll", None)
         if poll is None:
             return ""
         if poll.failures:
-            return Truncator(poll.last_error).chars(80)
+            return ngettext("%d failure", "%d failures", poll.failures) % poll.failures
         return localize(timezone.localtime(poll.last_ok_at)) if poll.last_ok_at else str(_("not yet"))
 
     @admin.display(description=_("secrets stored"), boolean=True)

@@ -36,6 +36,10 @@ class ConnectorType:
     display_name: str | Promise
     description: str | Promise
     look: Callable[[Connector], dict[str, Any]]
+    config: tuple[str, ...] = ()
+    """Names that its configuration must and may have; a ``*`` behind those it must."""
+    secrets: tuple[str, ...] = ()
+    """Names that its secrets must have."""
 
     def health(self, connector: Connector) -> Health:
         """Ask the other system now; takes seconds at the most."""
@@ -60,7 +64,10 @@ def _look_at_polled(connector: Connector) -> dict[str, Any]:
 
 def _polled(kind: str) -> ConnectorType:
     known = poller(kind)
-    return ConnectorType(kind, known.display_name, known.description, _look_at_polled)
+    return ConnectorType(
+        kind, known.display_name, known.description, _look_at_polled,
+        config=known.config_names(), secrets=known.credentials.__struct_fields__,
+    )  # fmt: skip
 
 
 _DOCKER = ConnectorType(

@@ -151,6 +151,12 @@ class Poller(ABC):
         """``found`` as ingest takes it."""
         return parse_item(found.body)
 
+    def config_names(self) -> tuple[str, ...]:
+        """What its configuration may say, first what it must, marked by a ``*``."""
+        fields = msgspec.structs.fields(self.settings)
+        needed = [f"{one.name}*" for one in fields if one.required]
+        return (*needed, *(one.name for one in fields if not one.required))
+
     def read_settings(self, config: dict[str, Any]) -> Settings:
         """The configuration, checked. Raises ValueError saying what is wrong with it."""
         return _checked(self.settings, config)

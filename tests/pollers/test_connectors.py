@@ -145,7 +145,8 @@ def test_an_edit_takes_the_poll_from_its_worker_and_tries_at_once() -> None:
 def test_in_the_admin(client: Client) -> None:
     client.force_login(make_user("root", role="admin"))
     add = reverse("admin:playbooks_engine_connector_add")
-    assert "crowdstrike" in client.get(add).content.decode(), "what types there are"
+    page = client.get(add).content.decode()
+    assert "url* client_id* interval" in page, "what types there are and what they need"
     form = {
         "kind": "elastic", "name": "main", "partner": "", "enabled": "on",
         "config": json.dumps({"url": "http://elastic.example.com"}), "new_secrets": '{"api_key": "canary-api-key"}',
@@ -168,7 +169,7 @@ def test_in_the_admin(client: Client) -> None:
     assert PollState.objects.get().next_at <= timezone.now()
     later(connector)
     listing = reverse("admin:playbooks_engine_connector_changelist")
-    assert "does not answer" in client.get(listing).content.decode()
+    assert "3 failures" in client.get(listing).content.decode()
     client.post(listing, {"action": "poll_now", "_selected_action": str(connector.pk)})
     assert PollState.objects.get().next_at <= timezone.now()
 
