@@ -22,6 +22,7 @@ STEP = 20.0  # seconds for each step of the conversation
 WHOLE = 90.0  # seconds for an answer as a whole
 MAX_ANSWER = 64 * 1024 * 1024
 MAX_RETRY_AFTER = 24 * 3600.0
+_EPOCH = 1_000_000_000.0  # larger numbers are times, not durations
 _SAID = 300  # characters of what the other side says about an error
 
 
@@ -132,7 +133,10 @@ class Http:
         where = f"{url.host}{url.path}"
         said = self.mask.text(_sentence(body))[:_SAID]
         text = f"{where} answers with status {status}" + (f": {said}" if said else "")
-        return VendorError(text, status=status, retry_after=retry_after(headers.get("Retry-After")))
+        wanted = headers.get("Retry-After") or headers.get(
+            "X-Ratelimit-Retryafter"
+        )  # the latter is CrowdStrike's
+        return VendorError(text, status=status, retry_after=retry_after(wanted))
 
 
 class Pinned(httpx.BaseTransport):
@@ -165,11 +169,16 @@ class Pinned(httpx.BaseTransport):
 
 
 def retry_after(value: str | None) -> float | None:
-    """Seconds of a ``Retry-After``: a number or a date, at most a day; None for none that can be read."""
+    """Seconds to wait, at most a day, of a ``Retry-After``: their number, a date, or a time in seconds since 1970.
+
+    None for none that can be read.
+    """
     if not value:
         return None
     try:
         seconds = float(value)
+        if seconds >= _EPOCH:
+            seconds -= time.time()
     except ValueError:
         try:
             moment = parsedate_to_datetime(value)

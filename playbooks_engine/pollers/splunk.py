@@ -1,11 +1,12 @@
 """Splunk: the rows of a search, Enterprise Security's notables by default, in the order they were indexed.
 
 https://help.splunk.com/en/splunk-enterprise/leverage-rest-apis/rest-api-reference (search/v2/jobs/export)
-Index time never changes and never runs ahead, so nothing is late; rows of one second are told apart by an id.
+Index time never changes and nothing is indexed late by it; what is late is what a search head has not seen yet.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -20,12 +21,7 @@ from playbooks_engine.pollers.errors import VendorError
 from playbooks_engine.pollers.http import Fixed
 from playbooks_engine.pollers.timed import TimePoller, TimeSettings
 
-_ID, _INDEXED = "opensoar_id", "opensoar_indexed"
-# What tells a row: Enterprise Security's id, else where it lies, else what it holds.
-_PIPE = (
-    f"| eval {_INDEXED}=coalesce(_indextime, _time), "
-    f'{_ID}=coalesce(event_id, index . ":" . splunk_server . ":" . _bkt . ":" . _cd, md5(_time . ":" . _raw)) '
-)
+_INDEXED = "opensoar_indexed"
 
 
 class SplunkSettings(TimeSettings, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -55,7 +51,7 @@ class SplunkCredentials(Credentials, kw_only=True, frozen=True, forbid_unknown_f
 
 
 class Splunk(TimePoller):
-    """Oldest first; the next page begins behind the last row's second and id."""
+    """Oldest first. A page begins with the last row's second, and is longer by what is known of that second."""
 
     kind = source = "splunk"
     display_name = _("Splunk")
@@ -66,19 +62,16 @@ class Splunk(TimePoller):
     def listing(self, session: Session, since: datetime, token: Any) -> tuple[Sequence[Found], Any]:
         """See :class:`TimePoller`."""
         settings: SplunkSettings = session.settings
-        if token is not None and not (isinstance(token, list) and len(token) == 2):
-            raise VendorError("The stored position cannot be read")
-        second, after = (int(token[0]), str(token[1])) if token is not None else (int(since.timestamp()), "")
-        behind = f"{_INDEXED}>{second} OR ({_INDEXED}={second} AND {_ID}>{_quoted(after)})"
-        spl = (
-            f"{settings.search} {_PIPE}| where {behind} "
-            f"| sort {settings.page_size} +num({_INDEXED}) +str({_ID})"
+        second, known = _where(token) if token is not None else (int(since.timestamp()), 0)
+        limit = settings.page_size + known
+        rows = self._export(
+            session, f"{settings.search} | eval {_INDEXED}=_indextime | sort {limit} +{_INDEXED}", second
         )
-        rows = self._export(session, spl, second)
         found = [_found(row) for row in rows]
-        if len(rows) < settings.page_size:
+        if len(rows) < limit:
             return found, None
-        return found, [_second(rows[-1]), rows[-1].get(_ID)]
+        last = _second(rows[-1])
+        return found, [last, sum(1 for row in rows if _second(row) == last)]
 
     def look(self, session: Session) -> dict[str, Any]:
         """See :class:`Poller`."""
@@ -131,15 +124,28 @@ def _refuse_errors(messages: Any) -> None:
 
 
 def _found(row: dict[str, Any]) -> Found:
-    told = row.get(_ID)
-    if not isinstance(told, str) or not told:
-        raise VendorError(
-            "The search drops what tells its rows apart: keep _raw, _time and the other internal fields"
-        )
     at = datetime.fromtimestamp(_second(row), UTC)
-    return Found(
-        body_of({name: value for name, value in row.items() if name not in (_ID, _INDEXED)}), id=told, at=at
-    )
+    plain = {name: value for name, value in row.items() if name != _INDEXED}
+    return Found(body_of(plain), id=_identity(plain), at=at)
+
+
+def _identity(row: dict[str, Any]) -> str:
+    """What tells a row: Enterprise Security's id, else where its event lies, else what it holds."""
+    if isinstance(row.get("event_id"), str):
+        return str(row["event_id"])
+    places = [row.get(name) for name in ("index", "splunk_server", "_bkt", "_cd")]
+    if all(places[2:]):
+        return ":".join(map(str, places))
+    held = {name: value for name, value in row.items() if name != "_serial"}  # its place in this answer
+    return hashlib.sha256(orjson.dumps(held, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _where(token: Any) -> tuple[int, int]:
+    try:
+        second, known = token
+        return int(second), int(known)
+    except (TypeError, ValueError):
+        raise VendorError("The stored position cannot be read") from None
 
 
 def _second(row: dict[str, Any]) -> int:
@@ -147,7 +153,3 @@ def _second(row: dict[str, Any]) -> int:
         return int(float(row[_INDEXED]))
     except (KeyError, TypeError, ValueError, OverflowError):
         raise VendorError("The search drops _indextime, by which its rows are ordered") from None
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

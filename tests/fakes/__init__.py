@@ -1,1 +1,1 @@
-"""Servers that speak as vendors document it, over real HTTP on loopback."""
+"""Fake vendors over real HTTP for the tests of the pollers, built from the vendors' documentation."""

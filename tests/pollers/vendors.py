@@ -12,7 +12,6 @@ import orjson
 from alerts.models import Alert, Delivery
 from opensoar.accounts.models import Partner
 from playbooks_engine.models import Connector
-from tests.fakes import azure, crowdstrike, elastic, splunk
 from tests.fakes.crowdstrike import FakeCrowdStrike
 from tests.fakes.defender import FakeDefender
 from tests.fakes.elastic import FakeElastic
@@ -37,6 +36,7 @@ class Vendor:
     secrets: Callable[[Any], dict[str, Any]]
     has_tokens: bool = True
     lists_changes: bool = True
+    by_index_time: bool = False
     page: int = 3
 
     def connect(self, desk: Desk, fake: Any, partner: Partner | None = None, **config: Any) -> Connector:
@@ -96,30 +96,33 @@ def _crowdstrike(name: str, at: datetime) -> dict[str, Any]:
 
 
 def _entra(fake: Any) -> dict[str, Any]:
-    return {"tenant_id": "tenant-1", "client_id": "client-1", "login_url": fake.url, "url": fake.url}
+    return {"tenant_id": fake.tenant_id, "client_id": fake.client_id, "login_url": fake.url, "url": fake.url}
+
+
+def _workspace(fake: Any) -> dict[str, Any]:
+    return _entra(fake) | {
+        "subscription_id": fake.subscription_id, "resource_group": fake.resource_group,
+        "workspace": fake.workspace_name,
+    }  # fmt: skip
+
+
+def _client_secret(fake: Any) -> dict[str, Any]:
+    return {"client_secret": fake.client_secret}
 
 
 VENDORS = [
     Vendor(
         "elastic", FakeElastic, _elastic, lambda row: str(row["kibana.alert.uuid"]), lambda fake: {"url": fake.url},
-        lambda _: {"api_key": elastic.API_KEY}, has_tokens=False, lists_changes=False,
+        lambda fake: {"api_key": fake.api_key}, has_tokens=False, lists_changes=False,
     ),
     Vendor(
         "splunk", FakeSplunk, _splunk, lambda row: str(row["event_id"]), lambda fake: {"url": fake.url},
-        lambda _: {"token": splunk.TOKEN}, has_tokens=False, lists_changes=False,
+        lambda fake: {"token": fake.token}, has_tokens=False, lists_changes=False, by_index_time=True,
     ),
-    Vendor(
-        "sentinel", FakeSentinel, _sentinel, lambda row: str(row["name"]),
-        lambda fake: _entra(fake) | {"subscription_id": "sub-1", "resource_group": "group-1", "workspace": "work-1"},
-        lambda _: {"client_secret": azure.CLIENT_SECRET},
-    ),
-    Vendor(
-        "defender", FakeDefender, _defender, lambda row: str(row["id"]), _entra,
-        lambda _: {"client_secret": azure.CLIENT_SECRET},
-    ),
+    Vendor("sentinel", FakeSentinel, _sentinel, lambda row: str(row["name"]), _workspace, _client_secret),
+    Vendor("defender", FakeDefender, _defender, lambda row: str(row["id"]), _entra, _client_secret),
     Vendor(
         "crowdstrike", FakeCrowdStrike, _crowdstrike, lambda row: str(row["composite_id"]),
-        lambda fake: {"url": fake.url, "client_id": "client-1"},
-        lambda _: {"client_secret": crowdstrike.CLIENT_SECRET},
+        lambda fake: {"url": fake.url, "client_id": fake.client_id}, _client_secret,
     ),
 ]  # fmt: skip
