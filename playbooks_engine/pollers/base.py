@@ -91,6 +91,8 @@ class Session:
     """What happened before is not fetched."""
     now: datetime
     mask: Mask = field(default_factory=Mask)
+    restarted: bool = False
+    """Pages were begun anew already, since the vendor no longer knew the next one."""
     _open: dict[tuple[str, type], Http] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -54,8 +54,6 @@ class Position(msgspec.Struct, kw_only=True):
     seen: dict[str, int] = {}
     """Digest of id and version → the alert's time, in seconds: what the next question will find again."""
     walk: Walk | None = None
-    restarted: bool = False
-    """The walk was begun anew already, since its token had expired."""
 
 
 class TimePoller(Poller):
@@ -82,31 +80,35 @@ class TimePoller(Poller):
         try:
             found, token = self.listing(session, walk.since, walk.token)
         except VendorError as error:
-            if walk.token is None or position.restarted or error.status not in _EXPIRED:
+            # Once in a poll: where it happens again something else is wrong, and the next poll is after a pause.
+            if walk.token is None or session.restarted or error.status not in _EXPIRED:
                 raise
-            position.walk, position.restarted = None, True
+            position.walk, session.restarted = None, True
             return Page((), _plain(position), more=True)
         new = list({digest: one for one in found if (digest := _digest(one)) not in position.seen}.values())
-        self._advance(session, position, walk, found, token)
+        self._advance(session.settings.overlap, position, walk, found, token)
         return Page(new, _plain(position), more=token is not None)
 
     def _advance(
-        self, session: Session, position: Position, walk: Walk, found: Sequence[Found], token: Any
+        self, overlap: int, position: Position, walk: Walk, found: Sequence[Found], token: Any
     ) -> None:
+        page: set[str] = set()
         for one in found:
-            position.seen[_digest(one)] = int((one.at or session.now).timestamp())
+            digest = _digest(one)
+            page.add(digest)
+            position.seen[digest] = int((one.at or walk.begun).timestamp())
             if one.at is not None:
                 walk.top = max(walk.top or one.at, one.at)
-        if walk.top is not None and (self.oldest_first or token is None):
-            # An alert from the future must not make us skip what comes until then; nor what changed behind our back.
-            latest = session.now if self.oldest_first else walk.begun
-            position.since = max(position.since, min(walk.top, latest))
+        # No further than where the walk began: what comes or changes while pages are turned may stand on one that was
+        # turned already. Nor must an alert from the future make us skip what comes until then.
+        reached = max(position.since, min(walk.top or position.since, walk.begun))
+        if self.oldest_first or token is None:
+            position.since = reached
         walk.token = token
         position.walk = walk if token is not None else None
-        if token is None:
-            position.restarted = False
-        kept_from = int(position.since.timestamp()) - session.settings.overlap - 1
-        position.seen = {digest: at for digest, at in position.seen.items() if at >= kept_from}
+        # What no later question finds is forgotten; of this page nothing, for pages may shift by what comes meanwhile.
+        kept_from = int(reached.timestamp()) - overlap - 1
+        position.seen = {one: at for one, at in position.seen.items() if at >= kept_from or one in page}
 
 
 def _position(session: Session, cursor: dict[str, Any]) -> Position:
