@@ -39,6 +39,8 @@ class Walk(msgspec.Struct, kw_only=True):
     """The vendor's word for the next page."""
     top: datetime | None = None
     """The latest alert so far."""
+    added: list[str] = []
+    """Digests of what it found that are still remembered; not kept where the oldest comes first."""
     version: int = 0
     """The connector's: a token of another configuration means nothing."""
 
@@ -93,9 +95,12 @@ class TimePoller(Poller):
         self, overlap: int, position: Position, walk: Walk, found: Sequence[Found], token: Any
     ) -> None:
         page: set[str] = set()
+        added: list[str] = []
         for one in found:
             digest = _digest(one)
             page.add(digest)
+            if digest not in position.seen:
+                added.append(digest)
             position.seen[digest] = int((one.at or walk.begun).timestamp())
             if one.at is not None:
                 walk.top = max(walk.top or one.at, one.at)
@@ -108,7 +113,11 @@ class TimePoller(Poller):
         position.walk = walk if token is not None else None
         # What no later question finds is forgotten; of this page nothing, for pages may shift by what comes meanwhile.
         kept_from = int(reached.timestamp()) - overlap - 1
-        position.seen = {one: at for one, at in position.seen.items() if at >= kept_from or one in page}
+        old = {one for one, at in position.seen.items() if at < kept_from and one not in page}
+        if not self.oldest_first and token is not None:
+            old &= set(walk.added)  # what was known before may still come in this walk
+            walk.added = [one for one in {*walk.added, *added} if one not in old]
+        position.seen = {one: at for one, at in position.seen.items() if one not in old}
 
 
 def _position(session: Session, cursor: dict[str, Any]) -> Position:
