@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from alerts import sources
 from alerts.exclusions import mark
 from alerts.ingest import Incoming
-from alerts.payloads import Item, parse_body
+from alerts.payloads import MESSAGE_TYPE, Item, parse_body
 from alerts.safejson import MAX_DEPTH, is_deeper
 from alerts.senders import MAX_BYTES, Sender, partner_named
 from alerts.signatures import receipt_of
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 DEFAULT_SOURCE = "webhook"
 MAX_SOURCE = 50
 MAX_CONTENT_TYPE = 100
+MAX_MESSAGE_BYTES = 32 * 1024 * 1024  # of a mail, whose attachments are kept and not read as an alert
 _NUL = (b"\\u0000", b"%00", b"\0")  # as JSON, a form and a line of text write it
 
 
@@ -91,8 +92,8 @@ def read_item(item: Item, envelope: Envelope, number: int = 0) -> Incoming:
     )
     if item.payload is None:
         incoming.reason = clean(item.reason or _("not understood"))
-    elif len(item.raw) > sender.max_bytes:
-        incoming.reason = _("larger than %s") % size_text(sender.max_bytes)
+    elif len(item.raw) > (limit := _limit(envelope)):
+        incoming.reason = _("larger than %s") % size_text(limit)
     elif sender.max_depth < MAX_DEPTH and is_deeper(item.payload, sender.max_depth):
         incoming.reason = _("nested deeper than the %d levels that its token may send") % sender.max_depth
     else:
@@ -105,7 +106,13 @@ def read_item(item: Item, envelope: Envelope, number: int = 0) -> Incoming:
 
 def size_text(limit: int) -> str:
     """A limit of bytes for people."""
-    return "1 MB" if limit == MAX_BYTES else _("%d bytes") % limit
+    return f"{limit >> 20} MB" if limit % MAX_BYTES == 0 else _("%d bytes") % limit
+
+
+def _limit(envelope: Envelope) -> int:
+    """The token's; a mail may be larger, unless its token may send less than others."""
+    own = envelope.sender.max_bytes
+    return MAX_MESSAGE_BYTES if own == MAX_BYTES and envelope.content_type.startswith(MESSAGE_TYPE) else own
 
 
 def _understand(incoming: Incoming, envelope: Envelope, number: int) -> None:

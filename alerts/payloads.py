@@ -32,6 +32,8 @@ NDJSON_TYPES = frozenset(
 _LINE = re.compile(rb"\S[^\n]*")  # from the first character that is no blank; blank lines cost nothing
 _DECODER = json.JSONDecoder()
 _FORM_TYPE = "application/x-www-form-urlencoded"
+MESSAGE_TYPE = "message/rfc822"
+"""A mail as it came."""
 
 
 class PayloadTooLarge(ValueError):
@@ -60,11 +62,11 @@ class Parsed:
 
     items: list[Item]
     format: str
-    """json, array, ndjson, form, lines, a wrapper's of :mod:`alerts.wrappers`, or unknown."""
+    """json, array, ndjson, form, lines, message, a wrapper's of :mod:`alerts.wrappers`, or unknown."""
 
 
 def parse_body(raw: bytes, content_type: str | None = None) -> Parsed:
-    """The alerts in a request body, which may be JSON in any of the known wrappers, NDJSON, CEF, LEEF or a form.
+    """The alerts in a body, which may be JSON in any of the known wrappers, NDJSON, CEF, LEEF, a form or a mail.
 
     The content type is a hint: senders get it wrong all the time (``curl -d`` calls JSON a form). Text is UTF-8
     whatever charset is declared. Of a repeated key in an object the last one counts; the raw bytes keep all.
@@ -75,6 +77,8 @@ def parse_body(raw: bytes, content_type: str | None = None) -> Parsed:
     body = raw.removeprefix(_BOM).strip()
     if not body:
         return _quarantine(raw, "the body is empty")
+    if kind == MESSAGE_TYPE:
+        return Parsed([parse_message(raw)], "message")
     if body[:1] in (b"{", b"["):
         return _json_body(raw, body)
     return _other_body(raw, body, kind)
@@ -126,6 +130,16 @@ def parse_item(line: bytes) -> Item:
         return _event_line(line) or Item(line, None, "the line is not a JSON object")
     payload, reason = parse_object(line)
     return Item(line, payload, reason)
+
+
+def parse_message(raw: bytes) -> Item:
+    """A mail: the alert is about the message that it reports."""
+    from alerts.mail import read_message  # late: most processes never see a mail
+
+    try:
+        return Item(raw, read_message(raw))
+    except ValueError as error:
+        return Item(raw, None, str(error))
 
 
 def _array(raw: bytes, body: bytes) -> Parsed:

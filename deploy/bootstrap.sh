@@ -113,9 +113,16 @@ ensure_chromium() {
     apt_install chromium || die "the browser tests need Chromium. Cure: sudo apt-get install chromium, or set CHROMIUM=/path/to/it"
 }
 
+# The mailbox's poller is tested against a real server; without one those tests say so and are left out.
+ensure_dovecot() {
+    PATH=$PATH:/usr/sbin:/usr/local/sbin command -v dovecot >/dev/null 2>&1 && return 0
+    apt_install dovecot-imapd || say "OpenSOAR: no Dovecot, whose tests are left out. Cure: sudo apt-get install dovecot-imapd"
+}
+
 ensure_venv
 install_lock
 ensure_libraries
 if [ "$kind" = dev ]; then
     ensure_chromium
+    ensure_dovecot
 fi

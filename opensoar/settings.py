@@ -290,6 +290,9 @@ WORKER_MEMORY_MB = env_int("OPENSOAR_WORKER_MEMORY_MB", 1500, minimum=0)
 WORKER_BLOCK_SECONDS = env_int("OPENSOAR_WORKER_BLOCK_SECONDS", 60, minimum=0)
 WORKER_RUNS = env_int("OPENSOAR_WORKER_RUNS", 1000, minimum=1, maximum=100_000)
 DOCKER_URL = env_str("OPENSOAR_DOCKER_URL")
+# Pollers: whether they may ask this machine itself, also without TLS; the proxy through which they ask the others.
+PULL_LOOPBACK = env_bool("OPENSOAR_PULL_LOOPBACK")
+PULL_PROXY = env_secret("OPENSOAR_PULL_PROXY")
 
 # --- logging --------------------------------------------------------------------------------------------------
 LOGGING = {
@@ -298,5 +301,9 @@ LOGGING = {
     "formatters": {"line": {"()": "opensoar.logs.OneLineFormatter"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env_str("OPENSOAR_LOG_LEVEL", "INFO")},
-    "loggers": {"django.request": {"level": "ERROR"}, "django.server": {"level": "WARNING"}},
+    "loggers": {
+        "django.request": {"level": "ERROR"},
+        "django.server": {"level": "WARNING"},
+        "httpx": {"level": "WARNING"},
+    },
 }

@@ -48,7 +48,7 @@ def get_connector_for(actor: Actor, pk: object, capability: str) -> Connector:
     """The connector; :class:`NotAllowed`, or :class:`NotFound` if missing or another partner's."""
     require(actor, capability)
     missing = _("Integration not found")
-    connectors = Connector.objects.visible_to(actor).select_related("partner")
+    connectors = Connector.objects.visible_to(actor).select_related("partner", "poll")
     connector = connectors.filter(pk=parse_id(pk, missing=missing)).first()
     if connector is None:
         raise NotFound(missing)

@@ -5,16 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.contrib import admin
-from django.http import HttpRequest
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils import timezone
+from django.utils.formats import localize
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 from django_dramatiq.models import Task
 
 from opensoar.accounts.admin_base import Served, ServedForm, actor_of
 from opensoar.actors import Actor
 from opensoar.edits import UNSET
+from opensoar.errors import ServiceError
+from playbooks_engine.connectors import known_types
 from playbooks_engine.connectors import services as connectors
 from playbooks_engine.models import Connector, Playbook, Secret
+from playbooks_engine.pollers.services import poll_now
 from playbooks_engine.secrets import delete_secret, describe_secret, set_secret
 from playbooks_engine.services import update_playbook
 
@@ -99,9 +105,50 @@ class ConnectorAdmin(Served):
 
     capability, reading = "integrations:manage", "integrations:read"
     form = ConnectorForm
-    list_display = ("name", "kind", "partner", "enabled", "has_secrets", "health_status")
+    list_display = ("name", "kind", "partner", "enabled", "has_secrets", "health_status", "polled")
     list_filter = ("kind", "enabled")
-    list_select_related = ("partner",)
+    list_select_related = ("partner", "poll")
+    actions = ("poll_now",)
+    change_form_template = "admin/playbooks_engine/connector/change_form.html"
+
+    def render_change_form(
+        self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        obj: Connector | None = kwargs.get("obj")
+        kinds = [one for one in known_types() if obj is None or one.kind == obj.kind]
+        context.update(poll=getattr(obj, "poll", None), kinds=kinds)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    @admin.action(description=_("Fetch alerts now"), permissions=["change"])
+    def poll_now(self, request: HttpRequest, queryset: Any) -> None:
+        """Of each chosen connector; what cannot be polled says why."""
+        for connector in queryset:
+            self._poll_now(request, connector)
+
+    def _poll_now(self, request: HttpRequest, connector: Connector) -> None:
+        try:
+            poll_now(actor=actor_of(request), connector=connector)
+        except ServiceError as error:
+            self.message_user(request, f"{connector}: {error.detail}", messages.ERROR)
+        else:
+            self.message_user(request, _("%s: alerts are fetched within seconds.") % connector)
+
+    def response_change(self, request: HttpRequest, obj: Connector) -> HttpResponse:
+        """The page again for who saved and wants to see whether it works."""
+        if "_poll_now" not in request.POST:
+            return super().response_change(request, obj)
+        self._poll_now(request, obj)
+        return HttpResponseRedirect(request.path)
+
+    @admin.display(description=_("polled"))
+    def polled(self, connector: Connector) -> str:
+        """When it last worked, or how often it failed since; its page says why."""
+        poll = getattr(connector, "poll", None)
+        if poll is None:
+            return ""
+        if poll.failures:
+            return ngettext("%d failure", "%d failures", poll.failures) % poll.failures
+        return localize(timezone.localtime(poll.last_ok_at)) if poll.last_ok_at else str(_("not yet"))
 
     @admin.display(description=_("secrets stored"), boolean=True)
     def has_secrets(self, connector: Connector) -> bool:

@@ -23,6 +23,8 @@ POINTS = (
     "finish.after",
     "park.before",
 )
+# Of polls, beside those of runs: a page is stored, its position is not; its position is.
+POLL_POINTS = ("poll.stored", "poll.moved")
 hook: Callable[[str, str], None] | None = None
 
 

@@ -9,4 +9,5 @@ urlpatterns = [
     path("integrations/types", api.IntegrationTypesView.as_view()),
     path("integrations/<str:pk>", api.IntegrationView.as_view()),
     path("integrations/<str:pk>/health", api.IntegrationHealthView.as_view()),
+    path("integrations/<str:pk>/poll", api.IntegrationPollView.as_view()),
 ]

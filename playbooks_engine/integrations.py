@@ -13,10 +13,24 @@ from rest_framework.response import Response
 from opensoar.api.base import IF_MATCH, ApiView, Detail, tagged
 from opensoar.api.fields import Flag, Object, StrictSerializer, Text
 from playbooks_engine.access import get_connector_for
-from playbooks_engine.connectors import TYPES, services
-from playbooks_engine.models import Connector
+from playbooks_engine.connectors import known_types, services
+from playbooks_engine.models import Connector, PollState
+from playbooks_engine.pollers.services import poll_now
 
 READ, MANAGE = "integrations:read", "integrations:manage"
+
+
+class PollSerializer(serializers.Serializer[Any]):
+    """How fetching an integration's alerts goes."""
+
+    next_at = serializers.DateTimeField(help_text="when it is asked again")
+    last_ok_at = serializers.DateTimeField(allow_null=True)
+    last_error = serializers.CharField(allow_null=True, help_text="null once it worked again")
+    last_error_at = serializers.DateTimeField(allow_null=True)
+    failures = serializers.IntegerField(help_text="in a row")
+    accepted = serializers.IntegerField(help_text="alerts stored since it was made")
+    duplicates = serializers.IntegerField(help_text="alerts that came again, changed or not")
+    quarantined = serializers.IntegerField()
 
 
 class IntegrationSerializer(serializers.Serializer[Any]):
@@ -33,6 +47,7 @@ class IntegrationSerializer(serializers.Serializer[Any]):
     last_health_check = serializers.DateTimeField(allow_null=True)
     version = serializers.IntegerField()
     created_at = serializers.DateTimeField()
+    poll = PollSerializer(allow_null=True, help_text="null: nothing is fetched from systems of this type")
 
 
 class IntegrationTypeSerializer(serializers.Serializer[Any]):
@@ -90,6 +105,23 @@ def show_integration(connector: Connector) -> dict[str, Any]:
         "last_health_check": connector.last_health_check,
         "version": connector.version,
         "created_at": connector.created_at,
+        "poll": show_poll(getattr(connector, "poll", None)),
+    }
+
+
+def show_poll(poll: PollState | None) -> dict[str, Any] | None:
+    """What :class:`PollSerializer` says; the position is nobody's business but the poller's."""
+    if poll is None:
+        return None
+    return {
+        "next_at": poll.next_at,
+        "last_ok_at": poll.last_ok_at,
+        "last_error": poll.last_error or None,
+        "last_error_at": poll.last_error_at,
+        "failures": poll.failures,
+        "accepted": poll.accepted,
+        "duplicates": poll.duplicates,
+        "quarantined": poll.quarantined,
     }
 
 
@@ -102,11 +134,11 @@ class IntegrationTypesView(ApiView):
         tags=["integrations"],
     )
     def get(self, request: Request) -> Response:
-        """The kinds whose health can be looked at."""
+        """The kinds that are known here: their health can be looked at; all but docker are polled for alerts."""
         return Response(
             [
                 {"type": t.kind, "display_name": str(t.display_name), "description": str(t.description)}
-                for t in TYPES.values()
+                for t in known_types()
             ]
         )
 
@@ -119,7 +151,7 @@ class IntegrationsView(ApiView):
     )
     def get(self, request: Request) -> Response:
         """Every integration of the caller's partners, and those that are everybody's."""
-        rows = Connector.objects.visible_to(self.actor).select_related("partner")
+        rows = Connector.objects.visible_to(self.actor).select_related("partner", "poll")
         return Response([show_integration(row) for row in rows])
 
     @extend_schema(
@@ -176,3 +208,19 @@ class IntegrationHealthView(ApiView):
         connector = get_connector_for(self.actor, pk, MANAGE)
         found = services.check_connector(actor=self.actor, connector=connector)
         return Response({"healthy": found.healthy, "message": found.message, "details": found.details})
+
+
+class IntegrationPollView(ApiView):
+    capability = MANAGE
+
+    @extend_schema(
+        operation_id="integration_poll",
+        request=None,
+        responses={202: IntegrationSerializer, 409: Detail},
+        tags=["integrations"],
+    )
+    def post(self, request: Request, pk: str) -> Response:
+        """Fetch its alerts now instead of at the next due time; a worker begins within seconds."""
+        connector = get_connector_for(self.actor, pk, MANAGE)
+        poll_now(actor=self.actor, connector=connector)
+        return Response(show_integration(get_connector_for(self.actor, pk, MANAGE)), status=202)

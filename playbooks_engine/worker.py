@@ -33,6 +33,7 @@ from playbooks_engine.helpers import Subject, perform
 from playbooks_engine.isolation import Isolation
 from playbooks_engine.journal import CONNECTION_ERRORS, Claim, JournalWriter, LostClaim, Write, check_fence
 from playbooks_engine.lineage import PlaybookLoop
+from playbooks_engine.pollers.running import Polls
 from playbooks_engine.runner import LiveRun
 from playbooks_engine.starter import Starter
 from playbooks_engine.watchdog import Watchdog
@@ -90,6 +91,7 @@ class Engine:
         self.live: dict[uuid.UUID, LiveRun] = {}
         self.watchdog = Watchdog(self)
         self.isolation = Isolation()
+        self.polls = Polls()
         self._clock_offset = timedelta()  # the database's clock less ours
         self._due_at = 0.0  # monotonic time at which the next waiting sequence is due
         self._people_at = 0.0
@@ -154,6 +156,7 @@ class Engine:
         for thread in self._lookers:
             thread.join(5)
         self.isolation.terminate()
+        self.polls.stop(self.beat.worker_id)
         grace = min(time.monotonic() + CALL_GRACE_SECONDS, deadline - 10)
         while time.monotonic() < grace and any(run.in_flight for run in list(self.live.values())):
             time.sleep(0.05)
@@ -260,7 +263,8 @@ class Engine:
             self._turns_at = time.monotonic() + TURNS_SECONDS
             steps += [turns.rescue_turns, self._give_back_forgotten]
         if not self.isolated:
-            steps += [self.isolation.look, self._begin_retention]
+            begin_polls = functools.partial(self.polls.begin_due, self.beat.worker_id)
+            steps += [self.isolation.look, self._begin_retention, begin_polls]
         if sum(self._step(step) for step in steps):
             self.wake()
 

@@ -34,6 +34,7 @@ SLUGS: tuple[str, ...] = (
     "iris",
     "cef",
     "leef",
+    "phishing_mail",
     GENERIC,
 )
 

@@ -19,10 +19,11 @@ from opensoar.accounts.services import audit, partner_or_everybody
 from opensoar.actors import Actor
 from opensoar.crypto import SecretsError, encrypt
 from opensoar.edits import UNSET, Unset, check_version
-from opensoar.errors import Conflict, Invalid, NotAllowed, NotFound
+from opensoar.errors import Conflict, Invalid, NotFound
 from opensoar.text import clean_json, required_text
-from playbooks_engine.connectors import TYPES, Health
+from playbooks_engine.connectors import Health, known_type
 from playbooks_engine.models import Connector
+from playbooks_engine.pollers import services as polls
 
 MAX_BYTES = 64 * 1024
 _KIND = re.compile(r"[a-z0-9][a-z0-9_-]{0,49}", re.ASCII)
@@ -47,6 +48,8 @@ def create_connector(
     if not isinstance(kind, str) or not _KIND.fullmatch(kind):
         raise Invalid(_("A type is lower-case letters, digits, - and _"), field="integration_type")
     plain, named_secret = _split(config or {})
+    polls.check_config(kind, plain)
+    polls.check_secrets(kind, named_secret | (secrets or {}))
     connector = Connector(
         kind=kind,
         name=required_text(name, field="name", limit=150),
@@ -56,6 +59,7 @@ def create_connector(
     )
     connector.secrets = _sealed(connector, named_secret | (secrets or {}))
     _store(connector)
+    polls.follow_edit(connector)
     _audited(actor, connector, "connector_created")
     return connector
 
@@ -89,16 +93,19 @@ def update_connector(
     named_secret: dict[str, Any] = {}
     if config is not None:
         values["config"], named_secret = _split(config)
-    if not isinstance(secrets, Unset):
-        values["secrets"] = _sealed(locked, named_secret | (secrets or {}))
-    elif named_secret:
-        values["secrets"] = _sealed(locked, named_secret)
+        polls.check_config(locked.kind, values["config"])
+    if named_secret or not isinstance(secrets, Unset):
+        given = named_secret | (secrets if isinstance(secrets, dict) else {})
+        if given:
+            polls.check_secrets(locked.kind, given)
+        values["secrets"] = _sealed(locked, given)
     edited = [field for field, value in values.items() if getattr(locked, field) != value]
     if edited:
         for field in edited:
             setattr(locked, field, values[field])
         locked.version += 1
         _store(locked, [*edited, "version"])
+        polls.follow_edit(locked)
         _audited(actor, locked, "connector_changed", fields=sorted(edited))
     return locked
 
@@ -113,8 +120,8 @@ def delete_connector(*, actor: Actor, connector: Connector) -> None:
 
 def check_connector(*, actor: Actor, connector: Connector) -> Health:
     """Look at the other system now and keep what was found. Nothing is kept for a kind that cannot be looked at."""
-    _refuse_foreign(actor, connector)
-    known = TYPES.get(connector.kind)
+    polls.refuse_foreign(actor, connector)
+    known = known_type(connector.kind)
     if known is None:
         text = _("Integration type '%(kind)s' not supported") % {"kind": connector.kind}
         return Health(healthy=False, message=text)
@@ -131,14 +138,8 @@ def _lock(actor: Actor, connector: Connector) -> Connector:
     )
     if locked is None:
         raise NotFound(_("Integration not found"))
-    _refuse_foreign(actor, locked)
+    polls.refuse_foreign(actor, locked)
     return locked
-
-
-def _refuse_foreign(actor: Actor, connector: Connector) -> None:
-    """What is every partner's belongs to those who see every partner."""
-    if actor.partner_ids is not None and connector.partner_id not in actor.partner_ids:
-        raise NotAllowed(_("This integration is every partner's; only those who see all of them can use it"))
 
 
 def _split(config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Playbooks and their versions; sequences, runs and the journal of calls; workers; secrets and connectors."""
+"""Playbooks and their versions; sequences, runs and the journal of calls; workers; secrets, connectors and their polls."""
 
 from playbooks_engine.models.configuration import Connector, Secret
 from playbooks_engine.models.playbooks import (
@@ -10,6 +10,7 @@ from playbooks_engine.models.playbooks import (
     RegistryGeneration,
     WorkerBeat,
 )
+from playbooks_engine.models.polling import PollState
 from playbooks_engine.models.runs import (
     FINAL_STATES,
     LIVE_STATES,
@@ -37,6 +38,7 @@ __all__ = [
     "PlaybookFile",
     "PlaybookRun",
     "PlaybookVersion",
+    "PollState",
     "Priority",
     "RegistryGeneration",
     "RunLog",

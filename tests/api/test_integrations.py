@@ -22,7 +22,7 @@ URL = API + "integrations"
 EDR = {"integration_type": "edr", "name": "main", "config": {"url": "https://edr.example"}}
 SHAPE = {
     "id", "integration_type", "name", "partner", "tenant_id", "enabled", "has_secrets", "health_status", "last_health_check",
-    "version", "created_at",
+    "version", "created_at", "poll",
 }  # fmt: skip
 
 
@@ -216,7 +216,8 @@ def engine(settings: Settings) -> Iterator[type[Engine]]:
 
 
 def test_types_are_those_that_are_known(admin: APIClient) -> None:
-    assert [known["type"] for known in admin.get(URL + "/types").json()] == ["docker"]
+    known = [known["type"] for known in admin.get(URL + "/types").json()]
+    assert known == ["docker", "elastic", "splunk", "sentinel", "defender", "crowdstrike", "imap"]
 
 
 def test_an_unknown_type_is_not_called_healthy(admin: APIClient) -> None:

@@ -361,6 +361,7 @@ API = {
         pk="connector",
     ),
     "integrations/<str:pk>/health": line(post=G_MANAGE, pk="connector"),
+    "integrations/<str:pk>/poll": line(post=G_MANAGE, pk="connector"),
 }
 
 # django-allauth's pages. Nothing on them belongs to a customer.
