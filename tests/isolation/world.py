@@ -13,6 +13,7 @@ from django.utils import timezone
 from alerts import services as alert_services
 from alerts.models import Alert, Delivery
 from incidents import services as incident_services
+from incidents.suggestion_store import catch_up
 from incidents.suggestions import dismiss_suggestion, suggestions
 from opensoar.accounts.models import Partner, User
 from opensoar.accounts.services import audit
@@ -69,6 +70,7 @@ def make_customer(mark: str, last_octet: int, alerts: int) -> Customer:
     pair = [_alert(customer, title=f"Beacon {n} {mark}", hostname=host, username=mark) for n in range(alerts)]
     for host in ("first", "second"):  # a second group, for a suggestion that is dismissed
         _alert(customer, title=f"Login {host} {mark}", source_ip=f"198.51.100.{last_octet}")
+    catch_up()
     dismissed = next(s for s in suggestions(actor) if s.entity == "source_ip")
     dismiss_suggestion(actor=actor, suggestion_id=dismissed.id, reason=f"known to {mark}")
     open_one = next(s for s in suggestions(actor) if s.entity == "hostname")
@@ -92,6 +94,9 @@ def make_customer(mark: str, last_octet: int, alerts: int) -> Customer:
         reason=f"odd {mark}",
         body=mark.encode(),
     )
+    excluded = incident_services.save_exclusion(
+        actor=actor, entity="domain", value=f"cdn-{mark}.com", reason=f"shared by {mark}", partner=partner
+    )
     token, _ = make_token(["read"], name=f"token {mark}", partner=partner)
     customer.token = make_token(["read", "write", "respond", "admin"], name=f"all {mark}", partner=partner)[1]
     customer.ids |= {
@@ -101,6 +106,7 @@ def make_customer(mark: str, last_octet: int, alerts: int) -> Customer:
         "user": str(people["analyst"].pk), "username": people["analyst"].username, "word": mark,
         "value": f"evil-{mark}.com", "host": f"host-{mark}.com", "webhook": "wazuh", "password": PASSWORD, "role": "viewer",
         "settings": "1", "partner_id": str(partner.pk), "audit": str(audit(actor=actor, action=f"did-{mark}").pk),
+        "exclusion": str(excluded.pk),
         "connector_type": str(ContentType.objects.get_for_model(Connector).pk),
     }  # fmt: skip
     _incident(customer, people)
@@ -208,5 +214,5 @@ def missing(customer: Customer) -> Customer:
             gone.ids[name] = str(uuid7())
         except ValueError:
             gone.ids[name] = value.replace(customer.mark, gone.mark)
-    gone.ids |= {"number": "987654", "suggestion": "f" * 64}
+    gone.ids |= {"number": "987654", "suggestion": str(uuid7())}
     return gone
