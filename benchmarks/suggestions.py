@@ -10,14 +10,14 @@ from __future__ import annotations
 import argparse
 import functools
 import json
+import os
 import statistics
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from datetime import timedelta
 from typing import Any
 
-from benchmarks.suggestions_data import DAYS, START, Signal, generate
+from benchmarks.suggestions_data import Signal, generate
 
 SEEDS = (101, 102, 103, 104, 105)  # never tuned on
 
@@ -29,8 +29,7 @@ def pairs(count: int) -> int:
 
 def entities(signal: Signal) -> Iterator[tuple[str, str]]:
     """A signal's entities, as incidents.entities has them of an alert."""
-    from incidents.entities import OBSERVED
-    from incidents.grouping import ip_entities
+    from incidents.grouping import OBSERVED, ip_entities
 
     if signal.host:
         yield "host", signal.host
@@ -85,20 +84,21 @@ def quality(seeds: Sequence[int], alerts: int) -> list[dict[str, Any]]:
     return found
 
 
-def fill(alerts: int) -> None:
-    """Store ``alerts`` alerts of generated months, as ingest would have, all within the window."""
+def fill(alerts: int, *, first: int = 0, seed: int = 1, busy: int = 200_000) -> None:
+    """Store the newest ``alerts`` of generated months of ``busy`` alerts, as ingest would have; the last is of now."""
     from django.db import connection
     from django.utils import timezone
 
-    month, done, seed = 200_000, 0, 1
-    shift = timezone.now() - START - timedelta(days=DAYS)
+    done = 0
     while done < alerts:
-        signals = generate(seed, alerts=min(month, alerts - done))
+        signals = generate(seed, alerts=busy)[-(alerts - done) :]
+        shift = timezone.now() - signals[-1].at
         rows = [
             {
-                "n": done + n, "at": (signal.at + shift).isoformat(), "rule": signal.rule, "host": signal.host or None,
-                "user": signal.user or None, "src": signal.source_ip or None, "dst": signal.dest_ip or None,
-                "grp": signal.group_key or None, "sev": signal.severity, "obs": signal.observables,
+                "n": first + done + n, "at": (signal.at + shift).isoformat(), "rule": signal.rule,
+                "host": signal.host or None, "user": signal.user or None, "src": signal.source_ip or None,
+                "dst": signal.dest_ip or None, "grp": signal.group_key or None, "sev": signal.severity,
+                "obs": signal.observables,
             }
             for n, signal in enumerate(signals)
         ]  # fmt: skip
@@ -137,19 +137,44 @@ SELECT o.id, new.id, '' FROM o JOIN new USING (type, value) ON CONFLICT DO NOTHI
 """
 
 
-def speed(alerts: int, portion: int) -> dict[str, Any]:
-    """The panel's time and a portion's cost at ``alerts`` alerts."""
+# Older alerts, of hosts and users as the months have them, that share nothing rare.
+BALLAST = """
+INSERT INTO alerts_alert (id, partner_id, source, dedupe_key, title, severity, status, determination, hostname, username,
+  source_ip, rule_name, tags, techniques, iocs, normalized, correlation_id, created_at, updated_at, version, timeline_seq)
+SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7' || substr(md5('b' || n), 1, 3) || '8'
+        || substr(md5('b' || n), 4, 15))::uuid,
+  '00000000-0000-7000-8000-000000000001', 'bench', decode(md5('b' || n), 'hex'), 'Ballast', 'low', 'new', 'unknown',
+  'ws-' || n %% 4000, 'user' || n %% 900, '198.51.100.1', 'rule-' || n %% 400, '{}', '{}', '{}', '{}', gen_random_uuid(),
+  at, at, 1, 0
+FROM generate_series(%s::bigint, %s::bigint) AS n, LATERAL (SELECT now() - interval '29 days' * n / %s AS at) AS t
+"""
+
+
+def ballast(count: int) -> None:
+    """``count`` alerts over 29 days that grouping is not asked to look at."""
+    from django.db import connection
+
+    for start in range(1, count + 1, 50_000):
+        with connection.cursor() as cursor:
+            cursor.execute(BALLAST, [start, min(count, start + 49_999), count])
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM incidents_suggestionqueue")
+
+
+def speed(alerts: int, grouped: int, portion: int) -> dict[str, Any]:
+    """The panel's time and a portion's cost at ``alerts`` alerts, of which ``grouped`` are grouped."""
     from incidents.suggestion_store import advance
     from incidents.suggestions import suggestions
     from opensoar.actors import Actor
 
     actor, began = Actor.system("benchmark"), time.monotonic()
-    fill(alerts)
+    ballast(alerts - grouped)
+    fill(grouped)
     filled = time.monotonic()
     while advance(2_000):
         pass
-    grouped = time.monotonic()
-    times = []
+    done = time.monotonic()
+    times: list[float] = []
     for _ in range(30):
         start = time.perf_counter()
         shown = suggestions(actor)
@@ -160,7 +185,7 @@ def speed(alerts: int, portion: int) -> dict[str, Any]:
         pass
     cost = (time.perf_counter() - start) * 1_000 / portion
     return {
-        "alerts": alerts, "fill_seconds": round(filled - began), "group_seconds": round(grouped - filled),
+        "alerts": alerts, "grouped": grouped, "fill_seconds": round(filled - began), "group_seconds": round(done - filled),
         "shown": len(shown), "panel_ms_median": round(statistics.median(times), 1), "panel_ms_max": round(max(times), 1),
         "ms_per_new_alert": round(cost, 2),
     }  # fmt: skip
@@ -168,19 +193,7 @@ def speed(alerts: int, portion: int) -> dict[str, Any]:
 
 def fill_one(count: int) -> None:
     """``count`` new alerts, of an hour just before now."""
-    from django.db import connection
-    from django.utils import timezone
-
-    signals = generate(9, alerts=200_000)[-count:]
-    shift = timezone.now() - signals[-1].at
-    rows = [
-        {"n": 10**9 + n, "at": (s.at + shift).isoformat(), "rule": s.rule, "host": s.host, "user": s.user or None,
-         "src": s.source_ip or None, "dst": s.dest_ip or None, "grp": s.group_key or None, "sev": s.severity,
-         "obs": s.observables}
-        for n, s in enumerate(signals)
-    ]  # fmt: skip
-    with connection.cursor() as cursor:
-        cursor.execute(FILL, [json.dumps(rows)])
+    fill(count, first=10**9, seed=9, busy=20_000)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -189,15 +202,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("what", choices=["quality", "speed"])
     parser.add_argument("--seeds", type=int, nargs="*", default=list(SEEDS))
     parser.add_argument("--alerts", type=int, default=None)
+    parser.add_argument(
+        "--grouped", type=int, help="how many of the alerts are grouped; the others are ballast"
+    )
     parser.add_argument("--portion", type=int, default=1_000)
     chosen = parser.parse_args(argv)
-    import django
-
-    django.setup()
     if chosen.what == "quality":
         quality(chosen.seeds, chosen.alerts or 200_000)
     else:
-        print(json.dumps(speed(chosen.alerts or 1_000_000, chosen.portion), indent=2))
+        alerts = chosen.alerts or 1_000_000
+        import django
+
+        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opensoar.settings")
+        django.setup()
+        print(json.dumps(speed(alerts, chosen.grouped or alerts, chosen.portion), indent=2))
 
 
 if __name__ == "__main__":

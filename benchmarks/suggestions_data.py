@@ -127,7 +127,9 @@ def _everyday(month: Month, at: datetime, host: str) -> Signal:
     r = month.random
     rule, kind = month.noisy_rule(), r.random()
     signal = Signal(at, rule, host, severity=r.choices(SEVERITIES, (20, 35, 30, 12, 3))[0])
-    signal.user = r.choices(["", "SYSTEM", "svc-backup", month.owners[host], r.choice(month.users)], (30, 25, 5, 35, 5))[0]
+    signal.user = r.choices(
+        ["", "SYSTEM", "svc-backup", month.owners[host], r.choice(month.users)], (30, 25, 5, 35, 5)
+    )[0]
     if r.random() < 0.5:
         signal.source_ip = NAT
     elif kind < 0.10:
@@ -160,7 +162,13 @@ def phishing(month: Month, n: int, at: datetime) -> Iterator[Signal]:
     r, domain, attached = month.random, month.domain(), month.hash()
     url = f"https://{domain}/login"
     for host in r.sample(month.hosts, n):
-        shared = r.choice(([("url", url), ("domain", domain)], [("domain", domain), ("sha256", attached)], [("sha256", attached)]))
+        shared = r.choice(
+            (
+                [("url", url), ("domain", domain)],
+                [("domain", domain), ("sha256", attached)],
+                [("sha256", attached)],
+            )
+        )
         yield Signal(_within(r, at, 10), "", host, month.owners[host], NAT, observables=list(shared))
 
 
@@ -171,7 +179,13 @@ def lateral(month: Month, n: int, at: datetime) -> Iterator[Signal]:
     came = f"10.{r.randrange(20, 36)}.{r.randrange(250)}.7"
     for step in range(n):
         host = hosts[step * len(hosts) // n]
-        signal = Signal(at + timedelta(minutes=step * r.uniform(4, 15)), "", host, account, came if r.random() < 0.6 else "")
+        signal = Signal(
+            at + timedelta(minutes=step * r.uniform(4, 15)),
+            "",
+            host,
+            account,
+            came if r.random() < 0.6 else "",
+        )
         if r.random() < 0.4:
             signal.observables.append(("sha256", tool))
         yield signal
@@ -193,7 +207,9 @@ def malware(month: Month, n: int, at: datetime) -> Iterator[Signal]:
     r, file, c2 = month.random, month.hash(), month.external()
     hosts = r.sample(month.hosts, max(2, n // 4))
     for _ in range(n):
-        signal = Signal(_within(r, at, 20), "", host := r.choice(hosts), r.choice((month.owners[host], "SYSTEM")))
+        signal = Signal(
+            _within(r, at, 20), "", host := r.choice(hosts), r.choice((month.owners[host], "SYSTEM"))
+        )
         if r.random() < 0.65:
             signal.observables.append(("sha256", file))
         if r.random() < 0.5 or not signal.observables:

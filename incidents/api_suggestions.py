@@ -103,7 +103,7 @@ class ExclusionsView(ApiView):
 class ExclusionView(ApiView):
     capabilities: ClassVar[dict[str, str]] = {"DELETE": UPDATE}
 
-    @extend_schema(responses=Detail)
+    @extend_schema(responses={200: Detail})
     def delete(self, request: Request, pk: str) -> Response:
         """Let it group alerts again."""
         row = get_exclusion_for(self.actor, pk, UPDATE)

@@ -82,7 +82,7 @@ def _told(
     for key, who in near.items():
         here = len(who & ids)
         if here:
-            entity, (kind, value) = known.role(key), known.entities[key]
+            entity, (_kind, value) = known.role(key), known.entities[key]
             says, total = BY_CODE[key >> 120][1].says, len(carriers[key])
             parts.append((ENTITY_WEIGHT[entity] * here / total, says, entity, value, here, total))
     parts.sort(reverse=True)

@@ -9,12 +9,8 @@ from uuid import UUID
 from django.utils.translation import gettext as _
 
 from alerts.models import Alert, AlertObservable
-from incidents.grouping import Fact, ip_entities, key_for
+from incidents.grouping import OBSERVED, Fact, ip_entities, key_for
 
-OBSERVED = {
-    "md5": "hash", "sha1": "hash", "sha256": "hash", "sha512": "hash", "url": "url", "domain": "domain",
-    "email": "email", "process": "process",
-}  # fmt: skip
 # What the public API and pages call a kind of entity.
 NAMES = {
     "source_ip": "source_ip", "dest_ip": "dest_ip", "external_ip": "ip", "internal_ip": "ip", "cidr": "cidr",

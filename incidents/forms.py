@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
@@ -149,7 +149,8 @@ class ExcludeForm(VerbForm):
         named = [
             (str(n), f"{entity_label(one.entity)} {one.value}"[:200]) for n, one in enumerate(self.shared)
         ]
-        self.fields["entity"].choices = named
+        entity = cast("forms.ChoiceField", self.fields["entity"])
+        entity.choices = named
 
     def clean(self) -> dict[str, Any]:
         """``entity`` as (kind, value), ``expires_at`` for the days."""

@@ -30,9 +30,9 @@ NEAR = 5  # carriers before and after an alert that it is compared with
 CLOSEST = 600.0  # seconds: nearer than this is no nearer
 LONGEST = 4 * 86_400.0  # seconds between two alerts that are still tied directly
 SCALES = (2 * 3_600.0, 12 * 3_600.0, 84 * 3_600.0)  # seconds to both sides in which a burst is looked for
-CHANCE = 4.0  # nats that carriers scattered by chance look concentrated by
+CHANCE = 6.0  # nats that carriers scattered by chance look concentrated by
 ROUTINE_DAYS = 4  # a rule that spoke of one host on so many days is a habit
-ENOUGH = 5.75  # weight from which two alerts are tied
+ENOUGH = 6.0  # weight from which two alerts are tied
 MOST = 6.0  # what the nearness of two carriers counts at the most
 
 
@@ -65,6 +65,11 @@ KINDS = {
     "rule": Kind(30, "rule", 0.0, 0.0),
     "habit": Kind(31, "habit", 0.0, 0.0),
 }
+# Types of observables, as kinds.
+OBSERVED = {
+    "md5": "hash", "sha1": "hash", "sha256": "hash", "sha512": "hash", "url": "url", "domain": "domain",
+    "email": "email", "process": "process",
+}  # fmt: skip
 BY_CODE = {kind.code: (name, kind) for name, kind in KINDS.items()}
 RULE, HABIT = KINDS["rule"].code, KINDS["habit"].code
 BESIDE = 0.5  # a host and its user come together: the weaker of both counts this at the most
@@ -164,7 +169,8 @@ def bursts(kind: Kind, who: Sequence[tuple[float, int]]) -> dict[int, float]:
     Counted is Poisson's surprise at so many carriers around it, less what looking at every carrier brings by itself; or
     the odds of all of them in so small a part of the window, whichever says more.
     """
-    count, found = len(who), {}
+    count = len(who)
+    found: dict[int, float] = {}
     if kind.burst == 0 or not 2 <= count <= HUB:
         return found
     times, looked = [at for at, _id in who], math.log(step(count))
@@ -207,7 +213,8 @@ class Weigher:
 
     def weight(self, one: Fact, other: Fact) -> float:
         """How much ties the two."""
-        gap, best = abs(one.at - other.at), {}
+        gap = abs(one.at - other.at)
+        best: dict[str, float] = {}
         for key in sorted(set(one.keys) & set(other.keys)):
             code = key >> 120
             if code in (RULE, HABIT) or key in self.excluded:

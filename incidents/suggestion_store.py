@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -126,6 +125,12 @@ def advance(limit: int = BATCH) -> int:
     return len(taken) + len(old_ones) + len(flipped) + len(fading)
 
 
+def take_turn() -> None:
+    """Wait until nobody groups, and keep others from it until the transaction ends."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+
+
 def catch_up() -> int:
     """:func:`advance` until nothing is left; how many alerts that were."""
     done = 0
@@ -142,7 +147,7 @@ def requeue(ids: Iterable[UUID]) -> None:
 def rebuild(progress: Callable[[int], object] = lambda done: None) -> int:
     """Group all alerts of the window anew; how many. What was dismissed stays dismissed."""
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+        take_turn()
         for table in ("entityposting", "suggestiongroup", "suggestionqueue"):
             cursor.execute(f"DELETE FROM incidents_{table}")  # noqa: S608 - three words of ours
         GroupedAlert.objects.update(keys=[], group_id=None)
@@ -305,6 +310,7 @@ def renew(groups: Collection[UUID]) -> None:
     members: dict[UUID, dict[UUID, bool]] = {}
     rows = GroupedAlert.objects.filter(group_id__in=groups)
     for group_id, alert_id, dismissed in rows.values_list("group_id", "alert_id", "dismissed"):
+        assert group_id is not None
         members.setdefault(group_id, {})[alert_id] = dismissed
     everybody = [pk for ids in members.values() for pk in ids]
     live = set(candidates(SUGGESTER).filter(pk__in=everybody).values_list("pk", flat=True))
@@ -338,9 +344,3 @@ def tell(groups: Mapping[UUID, Collection[UUID]]) -> dict[UUID, tuple[Evidence, 
         if len(members) > 1:
             made[group] = evidence(members, totals, excluded), members
     return made
-
-
-def spoken_of(ids: Collection[UUID]) -> dict[UUID, Any]:
-    """The group of each of these alerts that is in one."""
-    rows = GroupedAlert.objects.filter(alert_id__in=ids, group_id__isnull=False)
-    return dict(rows.values_list("alert_id", "group_id"))

@@ -22,7 +22,7 @@ from incidents.models import GroupedAlert, Incident, SuggestionDismissal, Sugges
 from incidents.services.common import lock_incident
 from incidents.services.links import link_alerts
 from incidents.services.opening import open_incident
-from incidents.suggestion_store import renew, tell
+from incidents.suggestion_store import renew, take_turn, tell
 from opensoar import clock
 from opensoar.accounts.models import Partner, User
 from opensoar.actors import Actor
@@ -130,7 +130,7 @@ def suggestions(actor: Actor, *, limit: int = SHOWN_SUGGESTIONS) -> list[Suggest
     found.sort(key=lambda s: (-s.score, -s.last_seen.timestamp(), s.id))
     found = found[:limit]
     shown = {pk for suggestion in found for pk in suggestion.alert_ids[:SHOWN_ALERTS]}
-    rows = Alert.objects.visible_to(actor).with_related().defer("normalized", "description")
+    rows = Alert.objects.visible_to(actor).with_related().defer("normalized")
     alerts = {alert.pk: alert for alert in rows.filter(pk__in=shown)}
     for suggestion in found:
         suggestion.alerts = [alerts[pk] for pk in suggestion.alert_ids[:SHOWN_ALERTS] if pk in alerts]
@@ -211,6 +211,7 @@ def accept_suggestion(
 @transaction.atomic
 def dismiss_suggestion(*, actor: Actor, suggestion_id: str, reason: str = "") -> SuggestionDismissal:
     """Say no. It comes back when an alert joins that was not there now."""
+    take_turn()
     suggestion, reason = suggestion_named(actor, suggestion_id), limited_text(reason, field="reason")
     dismissal = SuggestionDismissal.objects.create(
         suggestion_id=suggestion.id,

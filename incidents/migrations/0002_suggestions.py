@@ -39,6 +39,15 @@ CREATE TRIGGER suggest_linked AFTER INSERT ON incidents_incidentalert
   REFERENCING NEW TABLE AS rows FOR EACH STATEMENT EXECUTE FUNCTION incidents_queue_linked();
 CREATE TRIGGER suggest_unlinked AFTER DELETE ON incidents_incidentalert
   REFERENCING OLD TABLE AS rows FOR EACH STATEMENT EXECUTE FUNCTION incidents_queue_linked();
+-- Another window of suggestions: what is grouped is shown, or not, anew.
+CREATE FUNCTION incidents_queue_grouped() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO incidents_suggestionqueue (alert_id)
+    SELECT alert_id FROM incidents_groupedalert WHERE group_id IS NOT NULL;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER suggest_window AFTER UPDATE ON accounts_productsettings FOR EACH ROW
+  WHEN (OLD.suggestion_days <> NEW.suggestion_days) EXECUTE FUNCTION incidents_queue_grouped();
 -- What is there already.
 INSERT INTO incidents_suggestionqueue (alert_id)
   SELECT id FROM alerts_alert WHERE created_at > now() - interval '31 days' ORDER BY id;
@@ -49,6 +58,8 @@ DROP TRIGGER suggest_changed ON alerts_alert;
 DROP TRIGGER suggest_observed ON alerts_alertobservable;
 DROP TRIGGER suggest_linked ON incidents_incidentalert;
 DROP TRIGGER suggest_unlinked ON incidents_incidentalert;
+DROP TRIGGER suggest_window ON accounts_productsettings;
+DROP FUNCTION incidents_queue_grouped();
 DROP FUNCTION incidents_queue_new();
 DROP FUNCTION incidents_queue_linked();
 DROP FUNCTION incidents_queue_changed();
@@ -56,78 +67,177 @@ DROP FUNCTION incidents_queue_changed();
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0004_auto_link'),
-        ('incidents', '0001_initial'),
+        ("accounts", "0004_auto_link"),
+        ("incidents", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='EntityPosting',
+            name="EntityPosting",
             fields=[
-                ('pk', models.CompositePrimaryKey('key', 'at', 'alert_id', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('key', models.UUIDField()),
-                ('at', models.DateTimeField()),
-                ('alert_id', models.UUIDField()),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "key", "at", "alert_id", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("key", models.UUIDField()),
+                ("at", models.DateTimeField()),
+                ("alert_id", models.UUIDField()),
             ],
         ),
         migrations.CreateModel(
-            name='SuggestionQueue',
+            name="SuggestionQueue",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('alert_id', models.UUIDField()),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("alert_id", models.UUIDField()),
             ],
         ),
         migrations.CreateModel(
-            name='GroupedAlert',
+            name="GroupedAlert",
             fields=[
-                ('alert_id', models.UUIDField(primary_key=True, serialize=False)),
-                ('at', models.DateTimeField()),
-                ('keys', django.contrib.postgres.fields.ArrayField(base_field=models.UUIDField(), default=list)),
-                ('group_id', models.UUIDField(null=True)),
-                ('dismissed', models.BooleanField(default=False)),
+                ("alert_id", models.UUIDField(primary_key=True, serialize=False)),
+                ("at", models.DateTimeField()),
+                (
+                    "keys",
+                    django.contrib.postgres.fields.ArrayField(base_field=models.UUIDField(), default=list),
+                ),
+                ("group_id", models.UUIDField(null=True)),
+                ("dismissed", models.BooleanField(default=False)),
             ],
             options={
-                'indexes': [models.Index(condition=models.Q(('group_id__isnull', False)), fields=['group_id'], name='groupedalert_group'), models.Index(fields=['at'], name='groupedalert_at')],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("group_id__isnull", False)),
+                        fields=["group_id"],
+                        name="groupedalert_group",
+                    ),
+                    models.Index(fields=["at"], name="groupedalert_at"),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='SuggestionExclusion',
+            name="SuggestionExclusion",
             fields=[
-                ('id', models.UUIDField(default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('entity', models.CharField(choices=[('external_ip', 'external IP'), ('internal_ip', 'internal IP'), ('cidr', 'network'), ('host', 'host'), ('user', 'user'), ('hash', 'file hash'), ('url', 'URL'), ('domain', 'domain'), ('email', 'mail address'), ('process', 'process'), ('group_key', 'vendor group')], max_length=20, verbose_name='kind of entity')),
-                ('value', models.CharField(max_length=2000, verbose_name='value')),
-                ('reason', models.CharField(max_length=500, verbose_name='reason')),
-                ('expires_at', models.DateTimeField(blank=True, help_text='Empty: never.', null=True, verbose_name='expires')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='created')),
-                ('applied', models.BooleanField(default=False, editable=False)),
-                ('deleted', models.BooleanField(default=False, editable=False)),
-                ('created_by', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='created by')),
-                ('partner', models.ForeignKey(blank=True, help_text="Whose alerts it is about. Empty: everybody's.", null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.partner', verbose_name='partner')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=opensoar.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "entity",
+                    models.CharField(
+                        choices=[
+                            ("external_ip", "external IP"),
+                            ("internal_ip", "internal IP"),
+                            ("cidr", "network"),
+                            ("host", "host"),
+                            ("user", "user"),
+                            ("hash", "file hash"),
+                            ("url", "URL"),
+                            ("domain", "domain"),
+                            ("email", "mail address"),
+                            ("process", "process"),
+                            ("group_key", "vendor group"),
+                        ],
+                        max_length=20,
+                        verbose_name="kind of entity",
+                    ),
+                ),
+                ("value", models.CharField(max_length=2000, verbose_name="value")),
+                ("reason", models.CharField(max_length=500, verbose_name="reason")),
+                (
+                    "expires_at",
+                    models.DateTimeField(
+                        blank=True, help_text="Empty: never.", null=True, verbose_name="expires"
+                    ),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, editable=False, verbose_name="created"
+                    ),
+                ),
+                ("applied", models.BooleanField(default=False, editable=False)),
+                ("deleted", models.BooleanField(default=False, editable=False)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="created by",
+                    ),
+                ),
+                (
+                    "partner",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="Whose alerts it is about. Empty: everybody's.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.partner",
+                        verbose_name="partner",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'suggestion exclusion',
-                'verbose_name_plural': 'suggestion exclusions',
-                'ordering': ['-id'],
-                'constraints': [models.UniqueConstraint(condition=models.Q(('deleted', False)), fields=('partner', 'entity', 'value'), name='suggestionexclusion_once', nulls_distinct=False)],
+                "verbose_name": "suggestion exclusion",
+                "verbose_name_plural": "suggestion exclusions",
+                "ordering": ["-id"],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("deleted", False)),
+                        fields=("partner", "entity", "value"),
+                        name="suggestionexclusion_once",
+                        nulls_distinct=False,
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='SuggestionGroup',
+            name="SuggestionGroup",
             fields=[
-                ('id', models.UUIDField(primary_key=True, serialize=False)),
-                ('component', models.UUIDField()),
-                ('shown', models.BooleanField(default=False)),
-                ('score', models.SmallIntegerField(default=0)),
-                ('first_seen', models.DateTimeField(null=True)),
-                ('last_seen', models.DateTimeField(null=True)),
-                ('told', models.JSONField(default=dict)),
-                ('partner', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='accounts.partner')),
+                ("id", models.UUIDField(primary_key=True, serialize=False)),
+                ("component", models.UUIDField()),
+                ("shown", models.BooleanField(default=False)),
+                ("score", models.SmallIntegerField(default=0)),
+                ("first_seen", models.DateTimeField(null=True)),
+                ("last_seen", models.DateTimeField(null=True)),
+                ("told", models.JSONField(default=dict)),
+                (
+                    "partner",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="accounts.partner",
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['component'], name='suggestiongroup_component'), models.Index(models.OrderBy(models.F('score'), descending=True), models.OrderBy(models.F('id'), descending=True), condition=models.Q(('shown', True)), name='suggestiongroup_best'), models.Index(models.F('partner'), models.OrderBy(models.F('score'), descending=True), models.OrderBy(models.F('id'), descending=True), condition=models.Q(('shown', True)), name='suggestiongroup_partner')],
+                "indexes": [
+                    models.Index(fields=["component"], name="suggestiongroup_component"),
+                    models.Index(
+                        models.OrderBy(models.F("score"), descending=True),
+                        models.OrderBy(models.F("id"), descending=True),
+                        condition=models.Q(("shown", True)),
+                        name="suggestiongroup_best",
+                    ),
+                    models.Index(
+                        models.F("partner"),
+                        models.OrderBy(models.F("score"), descending=True),
+                        models.OrderBy(models.F("id"), descending=True),
+                        condition=models.Q(("shown", True)),
+                        name="suggestiongroup_partner",
+                    ),
+                ],
             },
         ),
         migrations.RunSQL(QUEUE, NO_QUEUE),

@@ -116,7 +116,7 @@ def test_20_groups_take_as_many_queries_as_2() -> None:
 
     def grow(start: int, stop: int) -> int:
         for number in range(start, stop):
-            pair(f"203.0.113.{number}", assigned_to=owner)
+            pair(f"203.0.{number}.1", assigned_to=owner)
         catch_up()
         assert len(client.get(V1 + "incidents/suggestions").json()) == stop
         return queries(client, "incidents/suggestions")

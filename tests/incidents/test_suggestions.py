@@ -36,7 +36,7 @@ def test_service_groups_by_shared_source():
     alerts = [
         make_alert(source_ip=IP, severity="high", rule_name="a"),
         make_alert(source_ip=IP, rule_name="b"),
-        make_alert(source_ip="203.0.113.8"),
+        make_alert(source_ip="198.51.100.8"),
     ]
     [found] = suggested(SYSTEM)
     assert (found.entity, found.value, found.alert_count, found.severity) == ("source_ip", IP, 2, "high")
@@ -112,7 +112,7 @@ def test_service_takes_four_queries_and_shows_twenty(django_assert_num_queries):
     for _ in range(25):
         make_alert(source_ip=IP)
     for n in range(5):
-        pair(source_ip=f"198.51.100.{n}")
+        pair(source_ip=f"198.51.{n}.1")
     catch_up()
     with django_assert_num_queries(4):
         found = suggestions(SYSTEM)
