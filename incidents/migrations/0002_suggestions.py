@@ -3,10 +3,10 @@
 import django.contrib.postgres.fields
 import django.db.models.deletion
 import django.utils.timezone
-import opensoar.ids
 from django.conf import settings
 from django.db import migrations, models
 
+import opensoar.ids
 
 # What grouping must look at again is written down where it changes, whoever changes it, and with that transaction.
 QUEUE = """
