@@ -32,7 +32,7 @@ LONGEST = 4 * 86_400.0  # seconds between two alerts that are still tied directl
 SCALES = (2 * 3_600.0, 12 * 3_600.0, 84 * 3_600.0)  # seconds to both sides in which a burst is looked for
 CHANCE = 6.0  # nats that carriers scattered by chance look concentrated by
 ROUTINE_DAYS = 4  # a rule that spoke of one host on so many days is a habit
-ENOUGH = 6.0  # weight from which two alerts are tied
+ENOUGH = 6.5  # weight from which two alerts are tied
 MOST = 6.0  # what the nearness of two carriers counts at the most
 
 

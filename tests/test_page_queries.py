@@ -40,9 +40,9 @@ LIMITS = {
     "alert": 18,
     "alert live": 18,
     "deliveries": 6,
-    "incidents": 10,
+    "incidents": 11,
     "incidents live": 8,
-    "suggestions": 7,
+    "suggestions": 8,
     # Whether it is worked, its entities, who carries these, its group, what of these is in an incident: a question each.
     "belongings": 14,
     "incident": 22,

@@ -110,6 +110,7 @@ def make_customer(mark: str, last_octet: int, alerts: int) -> Customer:
         "connector_type": str(ContentType.objects.get_for_model(Connector).pk),
     }  # fmt: skip
     _incident(customer, people)
+    catch_up()
     _engine(customer, pair[0])
     return customer
 
@@ -126,6 +127,8 @@ def _alert(customer: Customer, **fields: Any) -> Alert:
 def _incident(customer: Customer, people: dict[str, User]) -> None:
     mark, actor = customer.mark, people["admin"].actor
     linked = _alert(customer, title=f"Linked {mark}")
+    # What the first alert mentions too: it possibly belongs to this incident.
+    alert_services.add_observables(actor=actor, alert=linked, values=[("domain", f"evil-{mark}.com")])
     incident = incident_services.open_incident(
         actor=actor, title=f"Incident {mark}", description=f"About {mark}", partner=customer.partner, tags=[mark],
         alerts=[linked], owner=people["lead"],

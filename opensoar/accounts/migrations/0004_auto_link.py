@@ -5,15 +5,23 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0003_login_throttle'),
+        ("accounts", "0003_login_throttle"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='productsettings',
-            name='auto_link_score',
-            field=models.PositiveSmallIntegerField(blank=True, help_text='1 to 100: a new alert that possibly belongs to an open incident with at least this score is linked to it. Empty: never.', null=True, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(100)], verbose_name='link new alerts by themselves from score'),
+            model_name="productsettings",
+            name="auto_link_score",
+            field=models.PositiveSmallIntegerField(
+                blank=True,
+                help_text="1 to 100: a new alert that possibly belongs to an open incident with at least this score is linked to it. Empty: never.",
+                null=True,
+                validators=[
+                    django.core.validators.MinValueValidator(1),
+                    django.core.validators.MaxValueValidator(100),
+                ],
+                verbose_name="link new alerts by themselves from score",
+            ),
         ),
     ]
