@@ -169,9 +169,9 @@ def speed(alerts: int, grouped: int, portion: int) -> dict[str, Any]:
 
     actor, began = Actor.system("benchmark"), time.monotonic()
     ballast(alerts - grouped)
-    fill(grouped)
+    fill(grouped, busy=min(200_000, max(grouped, 20_000)))
     filled = time.monotonic()
-    while advance(2_000):
+    while advance():
         pass
     done = time.monotonic()
     times: list[float] = []

@@ -33,7 +33,7 @@ SCALES = (2 * 3_600.0, 12 * 3_600.0, 84 * 3_600.0)  # seconds to both sides in w
 CHANCE = 6.0  # nats that carriers scattered by chance look concentrated by
 ROUTINE_DAYS = 4  # a rule that spoke of one host on so many days is a habit
 ENOUGH = 6.5  # weight from which two alerts are tied
-MOST = 6.0  # what the nearness of two carriers counts at the most
+MOST = 6.5  # what the nearness of two carriers counts at the most
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,7 @@ SILENT = {
     "", "counts/", "style/", "livez", "readyz", "metrics", "alerts/live/", "alerts/bulk/claim/",
     "alerts/bulk/assign/", "alerts/bulk/resolve/", "alerts/bulk/severity/", "alerts/<uuid:pk>/assign/",
     "alerts/<uuid:pk>/comment/", "alerts/<uuid:pk>/observables/", "alerts/<uuid:pk>/reopen/",
-    "alerts/<uuid:pk>/resolve/", "incidents/go/", "incidents/new/", "incidents/<int:number>/assign/",
+    "alerts/<uuid:pk>/resolve/", "incidents/belongings/", "incidents/go/", "incidents/new/", "incidents/<int:number>/assign/",
     "incidents/<int:number>/close/", "incidents/<int:number>/comment/", "incidents/<int:number>/handoff/",
     "incidents/<int:number>/observables/", "incidents/<int:number>/reopen/", "api/v1/", "api/v1/health",
     "api/v1/schema", "api/v1/docs", "api/v1/auth/capabilities", "api/v1/auth/me", "api/v1/auth/roles",
