@@ -35,7 +35,7 @@ class ExclusionForm(ServedForm):
 class ExclusionAdmin(Served):
     """Who may dismiss a suggestion may exclude what it was made of."""
 
-    capability = "incidents:update"
+    capability, reading = "incidents:update", "incidents:read"
     form = ExclusionForm
     list_display = ("entity", "value", "partner", "reason", "expires_at", "created_by")
     list_select_related = ("partner", "created_by")
