@@ -6,7 +6,7 @@ import re
 
 from django.utils.translation import gettext as _
 
-from incidents.models import Handoff, Incident
+from incidents.models import Handoff, Incident, SuggestionExclusion
 from opensoar.access import parse_id, require
 from opensoar.actors import Actor
 from opensoar.errors import NotFound
@@ -42,3 +42,14 @@ def get_handoff_for(actor: Actor, pk: object, capability: str) -> Handoff:
     if handoff is None:
         raise NotFound(missing)
     return handoff
+
+
+def get_exclusion_for(actor: Actor, pk: object, capability: str) -> SuggestionExclusion:
+    """The exclusion; :class:`NotAllowed`, or :class:`NotFound` if missing or of a foreign partner."""
+    require(actor, capability)
+    missing = _("Exclusion not found")
+    rows = SuggestionExclusion.objects.visible_to(actor).kept().select_related("partner")
+    found = rows.filter(pk=parse_id(pk, missing=missing)).first()
+    if found is None:
+        raise NotFound(missing)
+    return found

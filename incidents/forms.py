@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from datetime import timedelta
+from typing import Any, cast
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from alerts.forms import EditForm, owners
 from alerts.models import Severity
+from incidents.entities import entity_label
+from incidents.evidence import Shared
 from incidents.models import Incident
+from opensoar import clock
 from opensoar.accounts.models import User
 from opensoar.web.forms import VerbForm
 
@@ -128,3 +132,32 @@ class LinkIncidentForm(VerbForm):
     incident = forms.CharField(
         label=_("Incident"), max_length=100, error_messages={"required": _("Choose an incident.")}
     )
+
+
+class ExcludeForm(VerbForm):
+    """Which of the shared entities must not group alerts, why and how long."""
+
+    DAYS = [("7", _("7 days")), ("30", _("30 days")), ("90", _("90 days")), ("", _("For good"))]
+
+    entity = forms.ChoiceField(label=_("Entity"))
+    reason = forms.CharField(label=_("Reason"), max_length=500)
+    days = forms.ChoiceField(label=_("For"), choices=DAYS, required=False, initial="30")
+
+    def __init__(self, data: Any = None, *, shared: Iterable[Shared], **kwargs: Any) -> None:
+        super().__init__(data, **kwargs)
+        self.shared = list(shared)
+        named = [
+            (str(n), f"{entity_label(one.entity)} {one.value}"[:200]) for n, one in enumerate(self.shared)
+        ]
+        entity = cast("forms.ChoiceField", self.fields["entity"])
+        entity.choices = named
+
+    def clean(self) -> dict[str, Any]:
+        """``entity`` as (kind, value), ``expires_at`` for the days."""
+        data = super().clean() or self.cleaned_data
+        if "entity" in data:
+            one = self.shared[int(data["entity"])]
+            data["entity"] = one.kind, one.value
+        days = data.get("days")
+        data["expires_at"] = clock.now() + timedelta(days=int(days)) if days else None
+        return data

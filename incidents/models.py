@@ -10,13 +10,18 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from alerts.models import Alert, Observable, Severity, severity_rank_field
-from incidents.querysets import IncidentQuerySet
+from incidents.querysets import IncidentQuerySet, SuggestionExclusionQuerySet, SuggestionGroupQuerySet
 from opensoar.accounts.models import Partner
 from opensoar.ids import uuid7
 from opensoar.timeline import APPEND_ONLY, TimelineEntry, TimelineText
 
 # Shown as INC-1042. A sequence of its own, so that numbers are given without a lock and never twice.
 NUMBER_SEQUENCE = "incidents_incident_number"
+EXCLUDABLE = {
+    "external_ip": _("external IP"), "internal_ip": _("internal IP"), "cidr": _("network"), "host": _("host"),
+    "user": _("user"), "hash": _("file hash"), "url": "URL", "domain": _("domain"), "email": _("mail address"),
+    "process": _("process"), "group_key": _("vendor group"),
+}  # fmt: skip
 
 
 class NextNumber(Func):
@@ -228,3 +233,107 @@ class SuggestionDismissal(models.Model):
         ordering = ["-id"]
         indexes = [models.Index(fields=["suggestion_id", "-id"], name="dismissal_suggestion")]
         triggers = APPEND_ONLY
+
+
+class SuggestionQueue(models.Model):
+    """An alert whose entities, state or links changed and that grouping has not looked at since.
+
+    Written by triggers (migration 0002) in the transaction of the change, so that none is missed however late it
+    commits; only ever appended to, so that nobody waits for whoever reads it.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    alert_id = models.UUIDField()
+
+
+class GroupedAlert(models.Model):
+    """What grouping knows of an alert of the window. Derived: ``rebuild_suggestions`` makes all of it anew."""
+
+    alert_id = models.UUIDField(primary_key=True)
+    at = models.DateTimeField()
+    keys = ArrayField(models.UUIDField(), default=list)
+    group_id = models.UUIDField(null=True)
+    dismissed = models.BooleanField(default=False)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["group_id"], name="groupedalert_group", condition=Q(group_id__isnull=False)),
+            models.Index(fields=["at"], name="groupedalert_at"),
+        ]
+
+
+class EntityPosting(models.Model):
+    """An alert carries an entity. ``key`` is the entity's kind and a digest over partner, kind and value."""
+
+    pk = models.CompositePrimaryKey("key", "at", "alert_id")
+    key = models.UUIDField()
+    at = models.DateTimeField()
+    alert_id = models.UUIDField()
+
+
+class SuggestionGroup(models.Model):
+    """Alerts that belong together by what they share; its id is that of its oldest alert.
+
+    ``component`` names what was tied before it was cut to size; ``told`` is the sentence's evidence (incidents.evidence).
+    """
+
+    id = models.UUIDField(primary_key=True)
+    partner = models.ForeignKey(Partner, on_delete=models.CASCADE, related_name="+", db_index=False)
+    component = models.UUIDField()
+    shown = models.BooleanField(default=False)
+    score = models.SmallIntegerField(default=0)
+    first_seen = models.DateTimeField(null=True)
+    last_seen = models.DateTimeField(null=True)
+    told = models.JSONField(default=dict)
+
+    objects = SuggestionGroupQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["component"], name="suggestiongroup_component"),
+            models.Index(F("score").desc(), F("id").desc(), name="suggestiongroup_best", condition=Q(shown=True)),
+            models.Index(
+                F("partner"), F("score").desc(), F("id").desc(),
+                name="suggestiongroup_partner", condition=Q(shown=True),
+            ),
+        ]  # fmt: skip
+
+
+class SuggestionExclusion(models.Model):
+    """An entity that must not group alerts: our scanner, a shared host. Without a partner it is everybody's."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    partner = models.ForeignKey(
+        Partner, null=True, blank=True, on_delete=models.PROTECT, related_name="+", verbose_name=_("partner"),
+        help_text=_("Whose alerts it is about. Empty: everybody's."),
+    )  # fmt: skip
+    entity = models.CharField(_("kind of entity"), max_length=20, choices=EXCLUDABLE)
+    value = models.CharField(_("value"), max_length=2000)
+    reason = models.CharField(_("reason"), max_length=500)
+    expires_at = models.DateTimeField(_("expires"), null=True, blank=True, help_text=_("Empty: never."))
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, editable=False, on_delete=models.SET_NULL, related_name="+",
+        verbose_name=_("created by"),
+    )  # fmt: skip
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+    # Whether grouping goes by it, which follows within seconds; what is deleted goes once it is taken back.
+    applied = models.BooleanField(default=False, editable=False)
+    deleted = models.BooleanField(default=False, editable=False)
+
+    objects = SuggestionExclusionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name = _("suggestion exclusion")
+        verbose_name_plural = _("suggestion exclusions")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["partner", "entity", "value"],
+                name="suggestionexclusion_once",
+                nulls_distinct=False,
+                condition=Q(deleted=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_entity_display()} {self.value}"

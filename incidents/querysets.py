@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from django.db import models
-from django.db.models import Count, OuterRef, Subquery
+from django.db.models import Count, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 
 from opensoar.actors import Actor
 
 if TYPE_CHECKING:
-    from incidents.models import Incident
+    from incidents.models import Incident, SuggestionExclusion, SuggestionGroup
 
 
 class IncidentQuerySet(models.QuerySet["Incident"]):
@@ -36,3 +36,25 @@ class IncidentQuerySet(models.QuerySet["Incident"]):
         return self.select_related("partner", "assigned_to").annotate(
             alert_count=Coalesce(Subquery(counts), 0)
         )
+
+
+class SuggestionGroupQuerySet(models.QuerySet["SuggestionGroup"]):
+    """Groups of alerts."""
+
+    def visible_to(self, actor: Actor) -> Self:
+        """What ``actor`` may see at all."""
+        return self if actor.partner_ids is None else self.filter(partner_id__in=actor.partner_ids)
+
+
+class SuggestionExclusionQuerySet(models.QuerySet["SuggestionExclusion"]):
+    """Entities that group nothing."""
+
+    def visible_to(self, actor: Actor) -> Self:
+        """One's partners' and everybody's."""
+        if actor.partner_ids is None:
+            return self
+        return self.filter(Q(partner_id__in=actor.partner_ids) | Q(partner__isnull=True))
+
+    def kept(self) -> Self:
+        """Those that nobody has deleted."""
+        return self.filter(deleted=False)

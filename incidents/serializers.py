@@ -14,9 +14,11 @@ from rest_framework import serializers
 
 from alerts.models import Severity
 from alerts.serializers import AlertSerializer, show_alerts
-from incidents.models import Handoff, Incident, IncidentText
-from incidents.suggestions import ENTITY_WEIGHT, Suggestion
-from opensoar.api.fields import StrictSerializer, Text, Word, tags
+from incidents.belonging import Belonging
+from incidents.entities import ENTITIES
+from incidents.models import EXCLUDABLE, Handoff, Incident, IncidentText, SuggestionExclusion
+from incidents.suggestions import Suggestion
+from opensoar.api.fields import Flag, StrictSerializer, Text, Word, tags
 
 
 class IncidentSerializer(serializers.Serializer[Any]):
@@ -63,14 +65,26 @@ class HandoffSerializer(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
 
 
+class SharedSerializer(serializers.Serializer[Any]):
+    """An entity that a suggestion's alerts share; ``kind`` is how exclusions call it."""
+
+    entity = serializers.ChoiceField(list(ENTITIES))
+    kind = serializers.ChoiceField(list(EXCLUDABLE))
+    value = serializers.CharField()
+    alerts = serializers.IntegerField(help_text="of the suggestion's that carry it")
+    hosts = serializers.IntegerField(help_text="different ones among these")
+    total = serializers.IntegerField(help_text="alerts of the last 30 days that carry it, these included")
+
+
 class SuggestionSerializer(serializers.Serializer[Any]):
     """Alerts that may be one incident; ``alerts`` are the newest 20 of them."""
 
     id = serializers.CharField()
     title = serializers.CharField()
     partner = serializers.CharField(allow_null=True)
-    entity = serializers.ChoiceField(list(ENTITY_WEIGHT))
-    value = serializers.CharField()
+    entity = serializers.ChoiceField(list(ENTITIES), allow_null=True)
+    value = serializers.CharField(allow_null=True)
+    shared = SharedSerializer(many=True)
     source_ip = serializers.CharField(allow_null=True)
     alert_count = serializers.IntegerField()
     severity = serializers.ChoiceField(Severity.choices)
@@ -79,6 +93,38 @@ class SuggestionSerializer(serializers.Serializer[Any]):
     first_seen = serializers.DateTimeField()
     last_seen = serializers.DateTimeField()
     alerts = AlertSerializer(many=True)
+
+
+class BelongingSerializer(serializers.Serializer[Any]):
+    """An open incident that an alert possibly belongs to."""
+
+    incident = IncidentSerializer()
+    score = serializers.IntegerField(help_text="0 to 100")
+    why = serializers.CharField()
+
+
+class ExclusionSerializer(serializers.Serializer[Any]):
+    """An entity that groups no alerts. ``partner``: whose; null stands for the partner that every installation has."""
+
+    id = serializers.UUIDField()
+    partner = serializers.CharField(allow_null=True)
+    everybody = serializers.BooleanField(help_text="it holds for the alerts of every partner")
+    entity = serializers.ChoiceField(list(EXCLUDABLE))
+    value = serializers.CharField()
+    reason = serializers.CharField()
+    expires_at = serializers.DateTimeField(allow_null=True)
+    created_at = serializers.DateTimeField()
+
+
+class ExclusionIn(StrictSerializer):
+    """What to exclude. ``everybody`` takes somebody who sees every partner."""
+
+    entity = Word(list(EXCLUDABLE))
+    value = Text(max_length=2_000)
+    reason = Text(max_length=500)
+    expires_at = serializers.DateTimeField(required=False, allow_null=True)
+    partner = Text(required=False, allow_null=True, allow_blank=True, max_length=200)
+    everybody = Flag(required=False)
 
 
 def alert_ids(**kwargs: Any) -> serializers.ListField:
@@ -242,7 +288,18 @@ def show_suggestion(found: Suggestion) -> dict[str, Any]:
         "partner": found.partner.public_slug,
         "entity": found.entity,
         "value": found.value,
-        "source_ip": found.value if found.entity == "source_ip" else None,
+        "shared": [
+            {
+                "entity": one.entity,
+                "kind": one.kind,
+                "value": one.value,
+                "alerts": one.count,
+                "hosts": one.hosts,
+                "total": one.total,
+            }
+            for one in found.evidence.shared
+        ],
+        "source_ip": next((one.value for one in found.evidence.shared if one.entity == "source_ip"), None),
         "alert_count": found.alert_count,
         "severity": found.severity,
         "score": found.score,
@@ -251,3 +308,17 @@ def show_suggestion(found: Suggestion) -> dict[str, Any]:
         "last_seen": found.last_seen,
         "alerts": show_alerts(found.alerts),
     }
+
+
+def show_belonging(found: Belonging) -> dict[str, Any]:
+    """An incident that an alert possibly belongs to."""
+    return {"incident": show_incident(found.incident), "score": found.score, "why": found.why}
+
+
+def show_exclusion(row: SuggestionExclusion) -> dict[str, Any]:
+    """An exclusion."""
+    return {
+        "id": str(row.pk), "partner": row.partner.public_slug if row.partner else None,
+        "everybody": row.partner_id is None, "entity": row.entity, "value": row.value, "reason": row.reason,
+        "expires_at": row.expires_at, "created_at": row.created_at,
+    }  # fmt: skip

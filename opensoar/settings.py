@@ -276,6 +276,8 @@ SPECTACULAR_SETTINGS = {
         "RunStatusEnum": "playbooks_engine.models.PlaybookRun.State",
         "CallStatusEnum": "playbooks_engine.models.ActionResult.State",
         "DeliveryStateEnum": "alerts.models.Delivery.State",
+        "EntityKindEnum": "incidents.models.EXCLUDABLE",
+        "EntityEnum": "incidents.entities.ENTITIES",
     },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

@@ -20,11 +20,10 @@ from typing import Any
 import psycopg
 from django.db import connection, transaction
 
-from alerts.ledger import health, purge
-from incidents import retention
 from playbooks_engine import approvals, comments, rows, schedule, sync, turns
 from playbooks_engine.batches import Batcher
 from playbooks_engine.beat import Beat, Rescuer
+from playbooks_engine.chores import chores
 from playbooks_engine.codec import encode_result, storable
 from playbooks_engine.comments import NewComment, store_comments
 from playbooks_engine.execution import Execution
@@ -43,9 +42,6 @@ HELPER_THREADS = 8
 ACTION_THREADS = 32
 CLAIM_BATCH = 50
 SWEEP_SECONDS = 1.0  # at most, between two looks for what no message announced
-# What is done about once a minute, beside the claims: one batch each.
-SWEEPS = (retention.sweep, purge.sweep, health.sweep)
-RETENTION_SECONDS = 60.0  # between two looks for something to sweep, once there was nothing left
 CALL_GRACE_SECONDS = 10.0  # how long a stop waits for calls that are under way
 TICK_SECONDS = 0.2  # between two looks for runs that only wait
 PEOPLE_SECONDS = 0.1  # between two looks for what people did to live runs
@@ -99,13 +95,13 @@ class Engine:
         self._tasks: set[asyncio.Task[None]] = set()
         self._claims: set[Claim] = set()  # in flight
         self._unknown: set[Claim] = set()  # ours by the table, and not in flight when last looked at
-        self._retention_at = 0.0  # monotonic time of the next look
         self._threads_busy = 0
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._draining = threading.Event()
         self._stopped = threading.Event()
         self._helpers = ThreadPoolExecutor(HELPER_THREADS, thread_name_prefix="helper")
+        self._chores = chores(self._helpers)
         self._actions = ThreadPoolExecutor(ACTION_THREADS, thread_name_prefix="action")
         self._loop_thread = threading.Thread(target=self._run_loop, name="playbooks", daemon=True)
         self._sweep_thread = threading.Thread(target=self._sweep, name="sweep", daemon=True)
@@ -264,7 +260,7 @@ class Engine:
             steps += [turns.rescue_turns, self._give_back_forgotten]
         if not self.isolated:
             begin_polls = functools.partial(self.polls.begin_due, self.beat.worker_id)
-            steps += [self.isolation.look, self._begin_retention, begin_polls]
+            steps += [self.isolation.look, begin_polls, *(chore.look for chore in self._chores)]
         if sum(self._step(step) for step in steps):
             self.wake()
 
@@ -323,20 +319,6 @@ class Engine:
             if live.waits:
                 live.park_if_idle()
         self.loop.call_later(TICK_SECONDS, self._tick)
-
-    def _begin_retention(self) -> None:
-        """Sweep in a helper thread, which claims need not wait for; one batch of each at a time."""
-        if time.monotonic() >= self._retention_at:
-            self._retention_at = float("inf")
-            self._helpers.submit(self._sweep_ledgers)
-
-    def _sweep_ledgers(self) -> None:
-        more = False
-        try:
-            more = sum(self._step(sweep) for sweep in SWEEPS) > 0
-        finally:
-            connection.close()
-            self._retention_at = time.monotonic() + (0 if more else RETENTION_SECONDS)
 
     def _claim(self) -> bool:
         """Claim what is ready, most urgent first; True when there may be more."""

@@ -16,6 +16,8 @@ from django.utils import timezone
 from alerts.models import Alert, AlertCounter, AlertEntry, AlertText, Delivery
 from incidents import services as incident_services
 from incidents.models import Incident, IncidentEntry, IncidentText
+from incidents.suggestion_store import catch_up
+from incidents.suggestions import Suggestion, suggestions
 from opensoar.accounts.models import DEFAULT_PARTNER_ID, ApiToken, Partner, User
 from opensoar.accounts.services import issue_token
 from opensoar.actors import Actor
@@ -108,3 +110,9 @@ def text_of(entry: TimelineEntry) -> str | None:
     """The words of an entry, ``None`` where it has none (or they were erased)."""
     model = AlertText if isinstance(entry, AlertEntry) else IncidentText
     return model.objects.filter(pk=entry.pk).values_list("text", flat=True).first()
+
+
+def suggested(actor: Actor = SYSTEM) -> list[Suggestion]:
+    """The suggestions once grouping has seen everything, which a worker does within seconds."""
+    catch_up()
+    return suggestions(actor)

@@ -169,10 +169,11 @@ def test_three_attacks_hang_together(told):
     assert hosts == {"FIN-WS-014", "FIN-WS-022"}
     assert {"T1566.002", "T1557", "T1071.001", "T1003.001"} <= set(payroll.techniques)
     assert set(spray.alerts.values_list("source_ip", flat=True)) == {"198.51.100.23"}
-    cloud, dns = suggestions(SYSTEM)
+    (cloud,) = suggestions(
+        SYSTEM
+    )  # nothing of the noise, nor a host that has more than a hundred alerts a week
     assert (cloud.value, cloud.alert_count, cloud.severity) == ("192.0.2.144", 6, "high")
     assert {alert.source for alert in cloud.alerts} == {"GuardDuty", "Wazuh", "Sentinel"}
-    assert (dns.value, dns.alert_count) == ("10.30.2.7", 2)
     assert {d.reason for d in SuggestionDismissal.objects.all()} == {
         "Our own vulnerability scanner, see the asset list"
     }

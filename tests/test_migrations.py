@@ -18,12 +18,12 @@ from pytest_django import DjangoDbBlocker
 
 from alerts import services as alert_services
 from incidents import services as incident_services
-from incidents.suggestions import dismiss_suggestion, suggestions
+from incidents.suggestions import dismiss_suggestion
 from opensoar.accounts.services import audit
 from opensoar.embedded.postgres import ADMIN, APP, OWNER
 from playbooks_engine.models import PlaybookVersion
 from tests import databases
-from tests.factories import SYSTEM, make_alert, make_incident, make_user
+from tests.factories import SYSTEM, make_alert, make_incident, make_user, suggested
 from tests.servers import Servers
 
 # Each before what it depends on, so that taking one back takes back nothing that still has its turn.
@@ -129,7 +129,7 @@ def evidence(fresh_database: str) -> None:
     ada, grace = make_user("ada"), make_user("grace")
     alerts = [make_alert(source_ip="203.0.113.7") for _ in range(2)]
     alert_services.comment_alert(actor=ada.actor, alert=alerts[0], text="seen")
-    dismiss_suggestion(actor=ada.actor, suggestion_id=suggestions(SYSTEM)[0].id, reason="no")
+    dismiss_suggestion(actor=ada.actor, suggestion_id=suggested()[0].id, reason="no")
     incident = make_incident()
     note = incident_services.hand_off(actor=ada.actor, incident=incident, to_user=grace, text="yours")
     incident_services.acknowledge_handoff(actor=grace.actor, handoff=note)

@@ -14,6 +14,7 @@ from alerts import services
 from alerts.models import Alert, Delivery, SourceHealth
 from incidents.models import Incident
 from incidents.services import add_observables, comment_incident, hand_off
+from incidents.suggestion_store import catch_up
 from opensoar import clock
 from opensoar.accounts.models import User
 from opensoar.ids import uuid7
@@ -45,9 +46,11 @@ LIMITS = {
     "ledger": 7,
     "delivery": 6,
     "source health": 6,
-    "incidents": 10,
+    "incidents": 11,
     "incidents live": 8,
-    "suggestions": 7,
+    "suggestions": 8,
+    # Whether it is worked, its entities, who carries these, its group, what of these is in an incident: a question each.
+    "belongings": 14,
     "incident": 22,
     "incident live": 22,
     "link": 8,
@@ -117,6 +120,7 @@ def furnish_run(run: PlaybookRun, rows: int) -> None:
 
 
 def asked(client: Client, alert: Alert, incident: Incident) -> dict[str, int]:
+    catch_up()
     rows = ",".join(f"a-{pk}" for pk in Alert.objects.values_list("pk", flat=True)[:40])
     run = alert.sequences.first().runs.first()  # type: ignore[union-attr]
     addresses = {
@@ -134,6 +138,7 @@ def asked(client: Client, alert: Alert, incident: Incident) -> dict[str, int]:
         "incidents": reverse("incidents:list"),
         "incidents live": reverse("incidents:list-live"),
         "suggestions": reverse("incidents:suggestions"),
+        "belongings": f"{reverse('incidents:belongings')}?alert={alert.pk}",
         "incident": reverse("incidents:detail", args=[incident.number]),
         "incident live": reverse("incidents:live", args=[incident.number]),
         "link": reverse("incidents:link", args=[incident.number]),

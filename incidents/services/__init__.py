@@ -2,6 +2,7 @@
 
 from incidents.services.collaboration import acknowledge_handoff, comment_incident, edit_comment, hand_off
 from incidents.services.editing import assign_incident, update_incident
+from incidents.services.exclusions import delete_exclusion, save_exclusion
 from incidents.services.lifecycle import close_incident, close_unassessed, move_incident, reopen_incident
 from incidents.services.links import add_observables, link_alert, link_alerts, unlink_alert
 from incidents.services.opening import open_incident
@@ -15,6 +16,7 @@ __all__ = [
     "close_incident",
     "close_unassessed",
     "comment_incident",
+    "delete_exclusion",
     "edit_comment",
     "hand_off",
     "link_alert",
@@ -22,6 +24,7 @@ __all__ = [
     "move_incident",
     "open_incident",
     "reopen_incident",
+    "save_exclusion",
     "unlink_alert",
     "update_incident",
 ]

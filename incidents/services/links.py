@@ -32,10 +32,15 @@ def link_alert(*, actor: Actor, incident: Incident, alert: Alert) -> Incident:
 
 
 @transaction.atomic
-def link_alerts(*, actor: Actor, incident: Incident, alerts: Iterable[Alert]) -> tuple[Incident, int]:
-    """Make many alerts part of an incident, those that are not yet; how many were new."""
+def link_alerts(
+    *, actor: Actor, incident: Incident, alerts: Iterable[Alert], why: str = ""
+) -> tuple[Incident, int]:
+    """Make many alerts part of an incident, those that are not yet; how many were new.
+
+    ``why`` stands on both timelines, where it was no person who judged.
+    """
     edit = begin(actor, incident)
-    linked = put_alerts(edit, alerts)
+    linked = put_alerts(edit, alerts, why)
     return _finish_links(edit), len(linked)
 
 
@@ -54,7 +59,7 @@ def unlink_alert(*, actor: Actor, incident: Incident, alert: Alert) -> Incident:
     return _finish_links(edit)
 
 
-def put_alerts(edit: Edit, alerts: Iterable[Alert]) -> list[Alert]:
+def put_alerts(edit: Edit, alerts: Iterable[Alert], why: str = "") -> list[Alert]:
     """Link to the locked incident of ``edit`` those alerts that are not linked yet, with entries on both sides."""
     incident: Incident = edit.subject
     locked = lock_alerts(edit.actor, {alert.pk for alert in alerts})
@@ -71,8 +76,8 @@ def put_alerts(edit: Edit, alerts: Iterable[Alert]) -> list[Alert]:
     linked = IncidentLinked(incident_id=str(incident.pk), number=incident.number)
     for alert in new:
         kind = AlertLinked(alert_id=str(alert.pk), severity=alert.severity, source=alert.source)
-        edit.note(kind, text=alert.title)
-        timeline.record(AlertEntry, alert, Draft(kind=linked, actor=edit.actor))
+        edit.note(kind, text=f"{alert.title} ({why})" if why else alert.title)
+        timeline.record(AlertEntry, alert, Draft(kind=linked, actor=edit.actor, text=why or None))
     techniques = list(dict.fromkeys([*incident.techniques, *(t for alert in new for t in alert.techniques)]))
     edit.set(techniques=techniques)
     return new

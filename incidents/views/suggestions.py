@@ -9,10 +9,12 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from incidents import forms, pages
+from alerts.access import get_alert_for
+from incidents import forms, pages, services
 from incidents.access import get_incident_for
+from incidents.belonging import belongings
 from incidents.suggestions import accept_suggestion, dismiss_suggestion, suggestion_named
 from incidents.views.pages import fresh_suggestions
 from opensoar.typing import AuthenticatedRequest
@@ -75,3 +77,34 @@ def dismiss(request: AuthenticatedRequest, suggestion_id: str) -> HttpResponse:
         fresh=lambda: fresh_suggestions(request), title=_("Dismiss"), button=_("Dismiss"),
         done=_("Dismissed. It comes back when another alert joins."),
     )  # fmt: skip
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@require_capability("incidents:update")
+def exclude(request: AuthenticatedRequest, suggestion_id: str) -> HttpResponse:
+    """Keep one of the shared entities from grouping alerts, with a reason and for a time."""
+    suggestion = suggestion_named(request.actor, suggestion_id)
+    form = forms.ExcludeForm(posted(request), shared=suggestion.evidence.shared)
+
+    def act(data: dict[str, Any]) -> None:
+        kind, value = data["entity"]
+        services.save_exclusion(
+            actor=request.actor, entity=kind, value=value, reason=data["reason"], partner=suggestion.partner,
+            expires_at=data["expires_at"],
+        )  # fmt: skip
+
+    return verb(
+        request, form, act, back=reverse("incidents:list"), fresh=lambda: fresh_suggestions(request),
+        title=_("Exclude an entity"), button=_("Exclude"),
+        done=_("Excluded. Suggestions are made without it within seconds."),
+    )  # fmt: skip
+
+
+@require_safe
+@require_capability("incidents:read")
+def belongings_of(request: AuthenticatedRequest) -> HttpResponse:
+    """Open incidents that the alert of ``?alert=`` possibly belongs to."""
+    alert = get_alert_for(request.actor, request.GET.get("alert", ""), "alerts:read")
+    link = f"{reverse('incidents:link-alerts')}?alert={alert.pk}"
+    context = {"alert": alert, "link": link, "found": belongings(request.actor, alert)}
+    return render(request, "incidents/_belongings.html", context)

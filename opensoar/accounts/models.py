@@ -8,7 +8,7 @@ from uuid import UUID
 import pgtrigger
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.postgres.fields import ArrayField
-from django.core.validators import MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
@@ -262,6 +262,14 @@ class ProductSettings(models.Model):
         default=7,
         help_text=_("How far back suggested incidents look for alerts."),
     )
+    auto_link_score = models.PositiveSmallIntegerField(
+        _("link new alerts by themselves from score"), null=True, blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(100)],
+        help_text=_(
+            "1 to 100: a new alert that possibly belongs to an open incident with at least this score is linked to it. "
+            "Empty: never."
+        ),
+    )  # fmt: skip
     create_unknown_partners = models.BooleanField(
         _("create unknown partners"), default=True,
         help_text=_("An alert that names a partner nobody knows creates it. Off: such alerts are quarantined."),

@@ -20,6 +20,7 @@ from alerts.intake import Envelope, read_body
 from alerts.models import Alert
 from alerts.senders import Sender, sender_of
 from incidents.models import Incident
+from incidents.suggestion_store import catch_up
 from incidents.suggestions import dismiss_suggestion, suggestions
 from opensoar import clock
 from opensoar.accounts.models import User
@@ -166,6 +167,7 @@ class Desk:
     def dismiss(self, who: str, value: str, reason: str) -> None:
         """Now ``who`` says no to what is suggested about ``value``."""
         actor = self.who(who)
+        catch_up()
         for suggestion in suggestions(actor):
             if suggestion.value == value:
                 dismiss_suggestion(actor=actor, suggestion_id=suggestion.id, reason=reason)

@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 
 from alerts.models import Alert
 from incidents.models import NUMBER_SEQUENCE, Incident
+from incidents.suggestion_store import catch_up
 from opensoar.accounts.models import AuditEntry, User
 from opensoar.accounts.services import audit
 from opensoar.demo.desk import SEED, Desk
@@ -85,6 +86,7 @@ def _tell(password: str, now: datetime) -> None:
         for story in (payroll, spray, cloud, everyday, intel, noise):
             story.tell(desk)
         desk.play()
+        catch_up()
 
 
 @contextmanager

@@ -103,6 +103,8 @@ def test_nobody_raises_themselves_to_admin(client: Client) -> None:
         ("integrations:read", {"connector", "secret"}, set()),
         ("integrations:manage", set(), {"connector", "secret"}),
         ("playbooks:read", {"playbook"}, set()),
+        ("incidents:read", {"suggestionexclusion"}, set()),
+        ("incidents:update", set(), {"suggestionexclusion"}),
     ],
 )
 def test_the_admin_takes_the_rights_that_rest_takes(

@@ -8,6 +8,8 @@ import pytest
 
 from alerts.models import Alert
 from incidents.models import Incident
+from incidents.suggestion_store import catch_up
+from opensoar.ids import uuid7
 from tests.api.clients import V1, ContractClient, client_of, queries
 from tests.factories import actions, entries, make_alert, make_incident, make_partner, make_user
 
@@ -19,6 +21,7 @@ def pair(ip: str = "203.0.113.7", **fields: Any) -> list[Alert]:
 
 
 def only(client: ContractClient) -> dict[str, Any]:
+    catch_up()
     [found] = client.get(V1 + "incidents/suggestions").json()
     return dict(found)
 
@@ -85,7 +88,7 @@ def test_unknown_foreign_and_malformed_suggestions() -> None:
     foreign = only(client_of(make_user()))["id"]
     client = client_of(make_user(partners=[mine]))
     assert client.get(V1 + "incidents/suggestions").json() == []
-    for pk in (foreign, "nonsense", "0" * 64):
+    for pk in (foreign, "nonsense", "0" * 64, str(uuid7())):
         for verb in ("accept", "dismiss"):
             assert client.post(f"{V1}suggestions/{pk}/{verb}").status_code == 404
     assert not Incident.objects.exists()
@@ -113,7 +116,8 @@ def test_20_groups_take_as_many_queries_as_2() -> None:
 
     def grow(start: int, stop: int) -> int:
         for number in range(start, stop):
-            pair(f"203.0.113.{number}", assigned_to=owner)
+            pair(f"203.0.{number}.1", assigned_to=owner)
+        catch_up()
         assert len(client.get(V1 + "incidents/suggestions").json()) == stop
         return queries(client, "incidents/suggestions")
 

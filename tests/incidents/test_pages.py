@@ -9,6 +9,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from alerts.services import add_observables, comment_alert
 from incidents.models import Incident
+from incidents.suggestion_store import catch_up
 from opensoar.actors import Actor
 from opensoar.ids import uuid7
 from tests.factories import SYSTEM, entries, make_alert, make_incident, make_partner, make_user
@@ -44,6 +45,7 @@ def test_the_whole_workflow_by_form_posts(client: Client) -> None:
     post("move", status="contained")
     for number in range(2):
         make_alert(title=f"Scan {number}", source_ip="203.0.113.77")
+    catch_up()
     (suggestion,) = client.get(reverse("incidents:list")).context["suggestions"]
     accept = reverse("incidents:suggestion-add", args=[suggestion.id])
     assert client.post(accept, {"incident": str(incident.number)}).status_code == 302
@@ -80,6 +82,7 @@ def test_a_suggestion_is_accepted_in_one_post(client: Client) -> None:
     client.force_login(make_user("ada"))
     for number in range(3):
         make_alert(title=f"Same {number}", source_ip="203.0.113.77")
+    catch_up()
     page = client.get(reverse("incidents:list"))
     (suggestion,) = [s for s in page.context["suggestions"] if s.entity == "source_ip"]
     response = client.post(reverse("incidents:suggestion-accept", args=[suggestion.id]))

@@ -105,6 +105,7 @@ PAGES = {
     "incidents/go/": line({"?q": "$number"}, get=I_READ),
     "incidents/live/": line(get=I_READ),
     "incidents/suggestions/": line(get=A_READ),
+    "incidents/belongings/": line({"?alert": "$alert"}, get=I_READ),
     "incidents/new/": line(
         {"title": "x", "severity": "low", "tlp": "amber", "pap": "amber", "?alert": "$alert"},
         {"title": "x", "severity": "low", "owner": "$user"},
@@ -122,6 +123,9 @@ PAGES = {
     ),
     "incidents/suggestions/<slug:suggestion_id>/add/": line(
         {"incident": "$number"}, get=I_UPDATE, post=I_UPDATE, suggestion_id="suggestion"
+    ),
+    "incidents/suggestions/<slug:suggestion_id>/exclude/": line(
+        {"entity": "0", "reason": "x", "days": "7"}, get=I_UPDATE, post=I_UPDATE, suggestion_id="suggestion"
     ),
     "incidents/suggestions/<slug:suggestion_id>/dismiss/": line(
         {"reason": "x"}, post=I_CREATE, suggestion_id="suggestion"
@@ -326,6 +330,11 @@ API = {
         post="incidents:update+incidents:create",
         pk="suggestion",
     ),
+    "alerts/<str:pk>/suggested-incidents": line(get=I_READ, pk="alert"),
+    "suggestions/exclusions": line(
+        {"entity": "host", "value": "$host", "reason": "x", "partner": "$partner"}, get=I_READ, post=I_UPDATE
+    ),
+    "suggestions/exclusions/<str:pk>": line(delete=I_UPDATE, pk="excluded"),
     "suggestions/<str:pk>/dismiss": line({"reason": "x"}, post=I_UPDATE, pk="suggestion"),
     "playbooks": line(get=P_READ),
     "playbooks/reload": line(post=P_MANAGE),
@@ -375,7 +384,7 @@ ACCOUNTS = {
 }  # fmt: skip
 # Addresses written as regular expressions, each with one that it matches.
 WRITTEN_OUT = {
-    r"admin/^(?P<app_label>accounts|alerts|playbooks_engine)/$": "admin/accounts/",
+    r"admin/^(?P<app_label>accounts|alerts|incidents|playbooks_engine)/$": "admin/accounts/",
     r"admin/(?P<url>.*)$": "admin/nothing/here/",
 }
 
@@ -386,6 +395,7 @@ ADMIN_ROWS = {
     "alerts/alertsource": "source",
     "alerts/observableexclusion": "exclusion",
     "playbooks_engine/playbook": "playbook", "playbooks_engine/connector": "connector", "playbooks_engine/secret": "secret",
+    "incidents/suggestionexclusion": "excluded",
 }  # fmt: skip
 _OBJECT = "<path:object_id>/"
 ADMIN = (

@@ -13,6 +13,7 @@ from django.utils import timezone
 from alerts import services as alert_services
 from alerts.models import Alert, AlertSource, Delivery, SourceHealth
 from incidents import services as incident_services
+from incidents.suggestion_store import catch_up
 from incidents.suggestions import dismiss_suggestion, suggestions
 from opensoar.accounts.models import Partner, User
 from opensoar.accounts.services import audit
@@ -69,6 +70,7 @@ def make_customer(mark: str, last_octet: int, alerts: int) -> Customer:
     pair = [_alert(customer, title=f"Beacon {n} {mark}", hostname=host, username=mark) for n in range(alerts)]
     for host in ("first", "second"):  # a second group, for a suggestion that is dismissed
         _alert(customer, title=f"Login {host} {mark}", source_ip=f"198.51.100.{last_octet}")
+    catch_up()
     dismissed = next(s for s in suggestions(actor) if s.entity == "source_ip")
     dismiss_suggestion(actor=actor, suggestion_id=dismissed.id, reason=f"known to {mark}")
     open_one = next(s for s in suggestions(actor) if s.entity == "hostname")
@@ -101,6 +103,9 @@ def make_customer(mark: str, last_octet: int, alerts: int) -> Customer:
     hidden = _alert(customer, title=f"Hidden {mark}", suppressed_by=suppression)
     now = timezone.now()
     SourceHealth.objects.create(partner=partner, source=f"src-{mark}", first_at=now, last_at=now)
+    excluded = incident_services.save_exclusion(
+        actor=actor, entity="domain", value=f"cdn-{mark}.com", reason=f"shared by {mark}", partner=partner
+    )
     token, _ = make_token(["read"], name=f"token {mark}", partner=partner)
     customer.token = make_token(["read", "write", "respond", "admin"], name=f"all {mark}", partner=partner)[1]
     customer.ids |= {
@@ -112,9 +117,11 @@ def make_customer(mark: str, last_octet: int, alerts: int) -> Customer:
         "value": f"evil-{mark}.com", "host": f"host-{mark}.com", "webhook": "wazuh", "password": PASSWORD, "role": "viewer",
         "settings": "1", "partner_id": str(partner.pk), "audit": str(audit(actor=actor, action=f"did-{mark}").pk),
         "exclusion": str(exclusion.pk),
+        "excluded": str(excluded.pk),
         "connector_type": str(ContentType.objects.get_for_model(Connector).pk),
     }  # fmt: skip
     _incident(customer, people)
+    catch_up()
     _engine(customer, pair[0])
     return customer
 
@@ -131,6 +138,8 @@ def _alert(customer: Customer, **fields: Any) -> Alert:
 def _incident(customer: Customer, people: dict[str, User]) -> None:
     mark, actor = customer.mark, people["admin"].actor
     linked = _alert(customer, title=f"Linked {mark}")
+    # What the first alert mentions too: it possibly belongs to this incident.
+    alert_services.add_observables(actor=actor, alert=linked, values=[("domain", f"evil-{mark}.com")])
     incident = incident_services.open_incident(
         actor=actor, title=f"Incident {mark}", description=f"About {mark}", partner=customer.partner, tags=[mark],
         alerts=[linked], owner=people["lead"],
@@ -220,5 +229,5 @@ def missing(customer: Customer) -> Customer:
             gone.ids[name] = str(uuid7())
         except ValueError:
             gone.ids[name] = value.replace(customer.mark, gone.mark)
-    gone.ids |= {"number": "987654", "suggestion": "f" * 64}
+    gone.ids |= {"number": "987654", "suggestion": str(uuid7())}
     return gone
