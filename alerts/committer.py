@@ -19,7 +19,8 @@ from django.db import connections
 from django.db.backends.postgresql.base import DatabaseWrapper
 from django.utils import timezone
 
-from alerts.ingest import MAX_BATCH, Incoming, Unavailable, store
+from alerts.incoming import Incoming
+from alerts.ingest import MAX_BATCH, Unavailable, store
 from opensoar.accounts.models import ApiToken
 
 log = logging.getLogger(__name__)

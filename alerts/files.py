@@ -8,7 +8,7 @@ from itertools import chain
 from typing import BinaryIO
 
 from alerts.committer import chunked, committer, store_stream
-from alerts.ingest import Incoming
+from alerts.incoming import Incoming
 from alerts.intake import Envelope, read_body, read_item
 from alerts.payloads import parse_item
 from alerts.senders import Sender

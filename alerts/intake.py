@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from alerts import sources
 from alerts.exclusions import mark
-from alerts.ingest import Incoming
+from alerts.incoming import Incoming
 from alerts.payloads import MESSAGE_TYPE, Item, parse_body
 from alerts.safejson import MAX_DEPTH, is_deeper
 from alerts.senders import MAX_BYTES, Sender, partner_named

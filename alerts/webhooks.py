@@ -24,7 +24,8 @@ from psycopg_pool import PoolTimeout
 
 from alerts import bodies, rates, signatures
 from alerts.committer import chunked, committer, store_stream
-from alerts.ingest import MAX_BATCH, Incoming, Unavailable
+from alerts.incoming import Incoming
+from alerts.ingest import MAX_BATCH, Unavailable
 from alerts.intake import Envelope, read_body, read_item, size_text
 from alerts.payloads import (
     MAX_ITEMS,

@@ -18,7 +18,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from alerts import sources
-from alerts.ingest import dedupe_key, store
+from alerts.incoming import dedupe_key
+from alerts.ingest import store
 from alerts.intake import Envelope, read_body
 from alerts.ledger import rhythm
 from alerts.ledger.sweeps import taken

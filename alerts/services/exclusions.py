@@ -46,7 +46,7 @@ def save_exclusion(
     if ObservableExclusion.objects.filter(value=row.value).exclude(pk=row.pk).exists():
         raise Conflict(_("“%s” is listed already") % row.value)
     row.updated_at = clock.now()
-    row.save()
+    row.save(force_insert=is_new, update_fields=None if is_new else ("kind", "value", "reason", "updated_at"))
     _audit(actor, "exclusion_created" if is_new else "exclusion_changed", row)
     return row
 

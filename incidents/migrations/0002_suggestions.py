@@ -68,7 +68,7 @@ DROP FUNCTION incidents_queue_changed();
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0005_auto_link"),
+        ("accounts", "0005_link_score"),
         ("incidents", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

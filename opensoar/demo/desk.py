@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from alerts import ingest
 from alerts import services as alerts
+from alerts.incoming import Incoming
 from alerts.intake import Envelope, read_body
 from alerts.models import Alert
 from alerts.senders import Sender, sender_of
@@ -183,7 +184,7 @@ class Desk:
         for (signal, _vendor_id), incoming in zip(named, batch, strict=True):
             signal.stored = rows[incoming.alert_id]
 
-    def _read(self, signal: Signal, vendor_id: str, age: float) -> ingest.Incoming:
+    def _read(self, signal: Signal, vendor_id: str, age: float) -> Incoming:
         moment = self.ago(age)
         envelope = self._envelope(signal.source, signal.partner, moment)
         return read_body(signal.body(vendor_id, moment), envelope)[0]
@@ -198,9 +199,7 @@ class Desk:
             if outcome.playbooks:
                 self.engine.run(Sequence.objects.get(alert=signal.stored).pk)
 
-    def _again(
-        self, incoming: ingest.Incoming, signal: Signal, vendor_id: str, moment: datetime
-    ) -> ingest.Incoming:
+    def _again(self, incoming: Incoming, signal: Signal, vendor_id: str, moment: datetime) -> Incoming:
         """The same alert, delivered once more: nothing in it has to be read anew."""
         body = signal.body(vendor_id, moment)
         return replace(incoming, body=body, received_at=moment, delivery_id=uuid7(), alert_id=uuid7())

@@ -23,7 +23,8 @@ import orjson
 from django.db import connection
 from django.utils import timezone
 
-from alerts.ingest import MAX_BATCH, Incoming, Unavailable, store
+from alerts.incoming import Incoming
+from alerts.ingest import MAX_BATCH, Unavailable, store
 from alerts.intake import Envelope, read_item
 from alerts.senders import Sender
 from opensoar.text import clean

@@ -14,7 +14,8 @@ from django.utils import timezone
 
 from alerts import events, ingest, ingest_rows
 from alerts.events import CreatedAlert
-from alerts.ingest import Incoming, Unavailable, dedupe_key, store
+from alerts.incoming import Incoming, dedupe_key
+from alerts.ingest import Unavailable, store
 from alerts.intake import Envelope, read_body
 from alerts.models import Alert, AlertCounter, AlertObservable, Delivery, Observable
 from alerts.senders import Sender

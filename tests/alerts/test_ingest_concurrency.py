@@ -14,7 +14,8 @@ import pytest
 from alerts import events
 from alerts.committer import Committer, committer
 from alerts.events import CreatedAlert
-from alerts.ingest import Incoming, Unavailable, store
+from alerts.incoming import Incoming
+from alerts.ingest import Unavailable, store
 from alerts.intake import Envelope, read_body
 from alerts.models import Alert, AlertCounter, AlertObservable, Delivery, Observable
 from alerts.senders import Sender

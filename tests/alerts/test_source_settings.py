@@ -11,7 +11,8 @@ from django.test import Client
 from django.urls import reverse
 
 from alerts import source_settings
-from alerts.ingest import Incoming, store
+from alerts.incoming import Incoming
+from alerts.ingest import store
 from alerts.intake import Envelope, read_body
 from alerts.models import Alert, AlertSource
 from alerts.senders import Sender

@@ -15,7 +15,8 @@ from django.utils import timezone
 
 from alerts import services, suppressions
 from alerts.filters import AlertFilter
-from alerts.ingest import Incoming, store
+from alerts.incoming import Incoming
+from alerts.ingest import store
 from alerts.intake import Envelope, read_body
 from alerts.models import Alert, AlertCounter, Delivery, Observable, Suppression
 from alerts.pages import open_count, queue

@@ -11,7 +11,8 @@ import pytest
 from django.utils import timezone
 
 from alerts import source_settings
-from alerts.ingest import Incoming, store
+from alerts.incoming import Incoming
+from alerts.ingest import store
 from alerts.intake import Envelope, read_body
 from alerts.models import Alert, AlertCounter, AlertObservable, AlertSource, Delivery
 from alerts.senders import Sender

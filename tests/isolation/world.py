@@ -206,7 +206,7 @@ def _engine(customer: Customer, alert: Alert) -> None:
     secret = Secret.objects.create(
         name=f"key-{mark}", description=f"For {mark}", partner=partner, value=mark.encode()
     )
-    source = AlertSource.objects.create(slug="lab")
+    source = AlertSource.objects.create(slug=f"lab-{mark}")
     connector = Connector.objects.create(
         kind="docker",
         name=f"docker {mark}",

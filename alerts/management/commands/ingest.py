@@ -6,9 +6,10 @@ import sys
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 
 from alerts.files import ingest_file
-from alerts.ingest import Unavailable
+from alerts.ingest import Unavailable, sentence_of
 from alerts.management.progress import progress, summary
 from opensoar.accounts.services import resolve_partner
 from opensoar.actors import Actor
@@ -31,6 +32,8 @@ class Command(BaseCommand):
                 states = ingest_file(file, source=o["source"], partner=partner, progress=show)
         except OSError as error:
             raise CommandError(f"{o['file']} cannot be read: {error.strerror}") from None
-        except Unavailable as error:
-            raise CommandError(f"{error}; send it again: alerts with an id are not stored twice") from None
+        except (Unavailable, DatabaseError) as error:
+            raise CommandError(
+                f"{sentence_of(error)}; send it again: alerts with an id are not stored twice"
+            ) from None
         self.stdout.write(json.dumps(states) if o["json"] else summary(states))
