@@ -139,6 +139,8 @@ async def bounded(alert):
         alerts = []
         for n in range(3):
             alerts.append(receive(source_id=str(n)))
+            # Parked, not merely claimed: what is freed between the two is found half a minute later.
+            eventually(lambda waiting=n: Sequence.objects.filter(state="waiting").count() == waiting)
             eventually(lambda: Sequence.objects.filter(state="ready").count() == 0)
         assert ledger(book) == ["0"]
         for n, alert in enumerate(alerts):
