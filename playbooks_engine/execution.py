@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from opensoar.timeline import Draft
-from playbooks_engine import rows
+from playbooks_engine import rows, turns
 from playbooks_engine.alert import Alert
 from playbooks_engine.codec import encode_result, format_traceback, said, storable, storable_json
 from playbooks_engine.context import current_run
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from playbooks_engine.worker import Engine
 
 logger = logging.getLogger(__name__)
-NO_SLOT = "Waits until fewer runs of this playbook are under way."
 SUBJECTS: dict[str, Any] = {"alert": Alert, "incident": Incident, "observable": Observable}
 
 
@@ -64,7 +63,7 @@ class Execution:
         if job.no_slot:
             pause = min(SLOT_SECONDS * 1.3 ** min(job.claims, 50), MAX_SLOT_SECONDS)
             await self._park(
-                job, self.engine.in_seconds(pause * random.uniform(0.8, 1.2)), NO_SLOT, keep=True
+                job, self.engine.in_seconds(pause * random.uniform(0.8, 1.2)), turns.NO_SLOT, keep=True
             )
             return False
         if job.question is not None or job.refusal_state == "needs_attention":
@@ -215,12 +214,13 @@ class Execution:
         reached("finish.after", job.name)
 
     async def _store(self, job: Job, write: Write) -> None:
-        frees = job.spec is not None and job.spec.max_concurrent is not None and not job.no_slot
-        if frees:
-            write.statements.append((rows.FREE_SLOT, (job.playbook_id, NO_SLOT)))
         await asyncio.wrap_future(self.engine.submit(write))
-        if frees:
-            self.engine.parked_until(self.engine.in_seconds(0))
+        # Whoever gives a slot up and whoever waits for one looks once its own state is committed: one of the two sees
+        # the other, whichever came first.
+        if job.spec is not None and job.spec.max_concurrent is not None:
+            give = functools.partial(turns.give_slots, job.playbook_id, job.spec.max_concurrent)
+            if await self.engine.in_helper_thread(give):
+                self.engine.parked_until(self.engine.in_seconds(0))
 
 
 def _decides(live: LiveRun, when: Callable[[Any], object], subject: Any) -> bool:

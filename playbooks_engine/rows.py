@@ -82,12 +82,6 @@ WHERE id = %s"""
 HOLD_RUN = """
 UPDATE playbooks_engine_playbookrun SET state = 'needs_attention', question = %s::jsonb WHERE id = %s"""
 HOLD_SEQUENCE = "UPDATE playbooks_engine_sequence SET state = 'held', claimed_by = NULL WHERE id = %s"
-# A run that gave up a slot (max_concurrent=): who has waited longest for one looks now.
-FREE_SLOT = """
-UPDATE playbooks_engine_sequence SET wake_at = now() WHERE id = (
-    SELECT s.id FROM playbooks_engine_playbookrun r JOIN playbooks_engine_sequence s ON s.id = r.sequence_id
-    WHERE r.playbook_id = %s AND r.state IN ('pending', 'waiting') AND s.state = 'waiting' AND s.waits_for = %s
-    ORDER BY r.sequence_id LIMIT 1 FOR UPDATE OF s SKIP LOCKED)"""
 MARK_UNKNOWN = "UPDATE playbooks_engine_actionresult SET state = 'unknown' WHERE id = %s"
 ATTEMPTS_UNKNOWN = """
 UPDATE playbooks_engine_actionattempt SET state = 'unknown' WHERE call_id = %s AND state = 'started'"""

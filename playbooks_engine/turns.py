@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from uuid import UUID
 
 from django.db import connection, transaction
 from django.db.models.functions import Now
@@ -22,6 +23,16 @@ WHERE id IN (SELECT id FROM playbooks_engine_sequence
 # Seconds until the next one, at most a minute.
 NEXT = """
 SELECT extract(epoch FROM min(wake_at) - now()), now() FROM playbooks_engine_sequence WHERE state = 'waiting'"""
+# A waiting run of a playbook with max_concurrent= waits for this; the free slots go to who has waited longest.
+NO_SLOT = "Waits until fewer runs of this playbook are under way."
+GIVE_SLOTS = """
+UPDATE playbooks_engine_sequence SET wake_at = now() WHERE id IN (
+    SELECT s.id FROM playbooks_engine_playbookrun r JOIN playbooks_engine_sequence s ON s.id = r.sequence_id
+    WHERE r.playbook_id = %s AND r.state IN ('pending', 'waiting') AND s.state = 'waiting' AND s.waits_for = %s
+    ORDER BY r.sequence_id
+    LIMIT greatest(0, %s - (SELECT count(*) FROM playbooks_engine_playbookrun
+                            WHERE playbook_id = %s AND state = 'running'))
+    FOR UPDATE OF s SKIP LOCKED)"""
 
 # The run whose turn it is could not be started or carried on.
 FAILED = """
@@ -75,6 +86,13 @@ def rescue_turns() -> int:
     with transaction.atomic():
         lanes.lock(stranded)
         return lanes.give_turn(stranded)
+
+
+def give_slots(playbook_id: UUID, limit: int) -> int:
+    """Have as many waiting runs of the playbook look again as may be under way besides those that are; how many."""
+    with connection.cursor() as cursor:
+        cursor.execute(GIVE_SLOTS, (playbook_id, NO_SLOT, limit, playbook_id))
+        return cursor.rowcount
 
 
 def give_back(claim: Claim, *, failed: bool = False) -> None:

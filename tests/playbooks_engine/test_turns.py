@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,7 +14,9 @@ from hypothesis import strategies as st
 from opensoar.accounts.models import DEFAULT_PARTNER_ID
 from opensoar.ids import uuid7
 from playbooks_engine import lanes, turns
-from playbooks_engine.models import Approval, LaneTicket, Sequence
+from playbooks_engine.execution import Execution
+from playbooks_engine.models import Approval, LaneTicket, PlaybookRun, Sequence
+from playbooks_engine.preparation import Job
 from playbooks_engine.services import cancel_run, decide_approval
 from tests.factories import SYSTEM
 from tests.playbooks_engine.engines import (
@@ -139,7 +143,7 @@ async def bounded(alert):
         alerts = []
         for n in range(3):
             alerts.append(receive(source_id=str(n)))
-            # Parked, not merely claimed: what is freed between the two is found half a minute later.
+            # Parked, not merely claimed: the order in which they wait is what is judged.
             eventually(lambda waiting=n: Sequence.objects.filter(state="waiting").count() == waiting)
             eventually(lambda: Sequence.objects.filter(state="ready").count() == 0)
         assert ledger(book) == ["0"]
@@ -147,6 +151,35 @@ async def bounded(alert):
             (book.parent / f"gate{n}").touch()
             finished(alert)
     assert ledger(book) == ["0", "1", "2"]
+
+
+@pytest.mark.usefixtures("fresh_database")
+def test_a_slot_freed_while_a_run_is_about_to_wait_is_not_overlooked(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("playbooks_engine.execution.SLOT_SECONDS", 3600)  # nobody looks by himself
+    monkeypatch.setattr("playbooks_engine.execution.MAX_SLOT_SECONDS", 3600)
+    park = Execution._park
+    found_none: list[str] = []
+
+    async def park_once_the_slot_is_free(execution: Execution, job: Job, *args: Any, **named: Any) -> None:
+        found_none.append(job.name)
+        (book.parent / "gate").touch()
+        while await execution.engine.in_helper_thread(PlaybookRun.objects.filter(state="running").exists):
+            await asyncio.sleep(0.02)
+        await park(execution, job, *args, **named)
+
+    monkeypatch.setattr(Execution, "_park", park_once_the_slot_is_free)
+    source = """
+@playbook(trigger="webhook", max_concurrent=1)
+async def bounded(alert):
+    while not (BOOK.parent / "gate").exists():
+        await asyncio.sleep(0.02)
+"""
+    with running(playbooks(book, source)):
+        for alert in [receive(source_id=str(n)) for n in range(2)]:
+            finished(alert)
+    assert found_none == ["bounded"]
 
 
 @pytest.mark.django_db
