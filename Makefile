@@ -44,11 +44,11 @@ e2e: dev ## Only the browser tests
 screenshots: dev ## Photograph every page of the demo into docs/images
 	@exec $(PYTHON_BIN) -m tests.e2e.screenshots
 
-bench: dev ## The short benchmarks (under five minutes)
-	@exec $(PYTHON_BIN) -m benchmarks
+bench: dev ## The short benchmarks, or some (BENCH="storm ingest"); see docs/benchmarks.md
+	@exec $(PYTHON_BIN) -m benchmarks $(BENCH)
 
-bench-full: dev ## All benchmarks
-	@exec $(PYTHON_BIN) -m benchmarks --full
+bench-full: dev ## All benchmarks at full length, or some (BENCH="storm")
+	@exec $(PYTHON_BIN) -m benchmarks --full $(BENCH)
 
 lock: dev ## Write the hashed locks anew from requirements/*.in
 	@deploy/lock.sh

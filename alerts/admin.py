@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from typing import Any
 
 from django import forms
@@ -10,6 +11,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
+from alerts import sources
 from alerts.models import AlertSource, Delivery, ObservableExclusion
 from alerts.services import delete_exclusion, delete_source, save_exclusion, save_source
 from alerts.services.sources import FIELDS, paths_of, preview, sample_payload
@@ -42,6 +44,10 @@ class DeliveryAdmin(Scoped):
     readonly_fields = fields
     show_full_result_count = False  # the table may have millions of rows
 
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """Without the bodies, which a list does not show."""
+        return super().get_queryset(request).defer("body")
+
     @admin.display(description=_("body"))
     def text(self, delivery: Delivery) -> str:
         """The body as text, as far as it can be read; escaped by the page."""
@@ -61,6 +67,14 @@ class DeliveryAdmin(Scoped):
         return False
 
 
+def severity_table(entries: Mapping[Any, str]) -> str:
+    """A table of severities as it is written in the form: a line for each entry."""
+    return "\n".join(
+        f"{says:g} = {word}" if isinstance(says, float) else f"{says} = {word}"
+        for says, word in entries.items()
+    )
+
+
 class SourceForm(ServedForm):
     """A source: the paths of its payloads, what its severities mean, and what tells its alerts apart.
 
@@ -69,7 +83,10 @@ class SourceForm(ServedForm):
 
     severity_table = forms.CharField(
         label=_("Severities"), required=False, widget=forms.Textarea(attrs={"rows": 6, "cols": 40}),
-        help_text=_("One for each line: what the product says = ours, such as “sev1 = critical”. A number means from there up."),
+        help_text=_(
+            "One for each line: what the product says = ours, such as “sev1 = critical”. A number means from there up; "
+            "numbers replace the whole built-in scale, words are added to the built-in ones."
+        ),
     )  # fmt: skip
     told_apart_by = forms.CharField(
         label=_("Told apart by"), required=False, widget=forms.TextInput(attrs={"size": 80}),
@@ -95,9 +112,7 @@ class SourceForm(ServedForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         row: AlertSource = self.instance
-        self.initial.setdefault(
-            "severity_table", "\n".join(f"{says} = {word}" for says, word in row.severities.items())
-        )
+        self.initial.setdefault("severity_table", severity_table(row.severities))
         self.initial.setdefault("told_apart_by", " ".join(row.dedupe_fields))
         for name in FIELDS:
             self.initial.setdefault(f"path_{name}", row.mapping.get(name, ""))
@@ -147,7 +162,9 @@ _LABELS = {
     "dest_ip": _("Destination address"), "hostname": _("Host"), "username": _("User"), "rule_name": _("Rule, by name"),
     "rule_id": _("Rule, by number"), "tags": _("Tags"), "techniques": _("ATT&CK techniques"),
     "group_key": _("What the vendor groups alerts by"), "vendor_url": _("Link to the vendor's console"),
-    "partner": _("Partner"), "process": _("Processes"), "command_line": _("Command lines"), "filename": _("File names"),
+    "partner": _("Partner"), "determination": _("What it turned out to be, such as “false positive”"),
+    "status": _("State: “resolved”, “closed” and the like end the alert"), "process": _("Processes"),
+    "command_line": _("Command lines"), "filename": _("File names"),
     "email": _("E-mail addresses"),
 }  # fmt: skip
 for _name in FIELDS:
@@ -165,6 +182,7 @@ class SourceAdmin(Served):
     shared = True  # a source reads every partner's alerts, and its sample is one of them
     form = SourceForm
     change_form_template = "admin/alerts/alertsource/change_form.html"
+    change_list_template = "admin/alerts/alertsource/change_list.html"
     list_display = ("slug", "on_recurrence", "on_resolved", "dedupe_hours", "updated_at")
     fieldsets = (
         (None, {"fields": ("slug", "sample")}),
@@ -180,6 +198,13 @@ class SourceAdmin(Served):
         (_("Severity"), {"fields": ("severity_table",)}),
         (_("Repeats"), {"fields": ("told_apart_by", "dedupe_hours", "on_recurrence", "on_resolved")}),
     )
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """With the sources that are built in, and what their severities mean there."""
+        told = {slug: severity_table(sources.source(slug).severities.entries) for slug in sources.SLUGS}
+        return super().changelist_view(request, {"built_in": told, **(extra_context or {})})
 
     def seen(self, rows: Any, actor: Actor) -> Any:
         return rows if actor.partner_ids is None else rows.none()

@@ -13,6 +13,7 @@ from alerts import services
 from alerts.access import get_alert_for
 from alerts.api_filters import ApiAlertFilter
 from alerts.models import Alert, AlertEntry, Delivery
+from alerts.rules import rule_record
 from alerts.serializers import (
     AlertDetailSerializer,
     AlertPatch,
@@ -26,7 +27,6 @@ from alerts.serializers import (
     show_alerts,
     show_rule,
 )
-from alerts.suppression_pages import rule_record
 from opensoar.api.activities import ActivitySerializer, CommentIn, show_activities
 from opensoar.api.base import ETAG, IF_MATCH, ApiView, Detail, query_parameters, tagged
 from opensoar.api.pagination import CURSOR_PARAMETER, PAGE_PARAMETERS, envelope, paginate

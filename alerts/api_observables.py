@@ -21,7 +21,7 @@ from alerts.serializers import (
     ObservableIn,
     ObservableSerializer,
     ObservablesIn,
-    ParsedObservableSerializer,
+    ParsedTextSerializer,
     ParseIn,
     RemovedSerializer,
     show_added,
@@ -89,12 +89,14 @@ def _keep(actor: Actor, body: dict[str, Any]) -> Observable:
 class ParseView(ApiView):
     capability = READ
 
-    @extend_schema(request=ParseIn, responses=envelope("observables", ParsedObservableSerializer))
+    @extend_schema(request=ParseIn, responses=ParsedTextSerializer)
     def post(self, request: Request) -> Response:
         """What a pasted text mentions. Nothing is kept."""
         found = parse_text(self.body(ParseIn)["text"])
-        shown = [{"type": one.type, "value": one.value, "internal": one.internal} for one in found]
-        return Response({"observables": shown, "total": len(shown)})
+        shown = [
+            {"type": one.type, "value": one.value, "internal": one.internal} for one in found.observables
+        ]
+        return Response({"observables": shown, "total": len(shown), "notes": found.notes})
 
 
 class ObservableView(ApiView):

@@ -1,8 +1,8 @@
-"""REST paths of alerts, observables, suppressions and deliveries."""
+"""REST paths of alerts, observables, rules, suppressions and deliveries."""
 
 from django.urls import path
 
-from alerts import api, api_deliveries, api_observables, api_suppressions
+from alerts import api, api_deliveries, api_observables, api_rules, api_suppressions
 
 urlpatterns = [
     path("alerts", api.AlertsView.as_view()),
@@ -22,6 +22,7 @@ urlpatterns = [
     path("observables/<str:pk>", api_observables.ObservableView.as_view()),
     path("observables/<str:pk>/enrichments", api_observables.EnrichmentsView.as_view()),
     path("observables/<str:pk>/enrichments/<path:source>", api_observables.EnrichmentView.as_view()),
+    path("rules", api_rules.RulesView.as_view()),
     path("suppressions", api_suppressions.SuppressionsView.as_view()),
     path("suppressions/preview", api_suppressions.SuppressionPreviewView.as_view()),
     path("suppressions/<str:pk>", api_suppressions.SuppressionView.as_view()),

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import takewhile
 from typing import Any
 from uuid import UUID
 
@@ -39,6 +40,7 @@ _KEEPALIVE = {
 
 
 type Reader = Callable[[], Sequence[Incoming]]
+type Told = Callable[[Sequence[Incoming]], object]
 
 
 class Ticket:
@@ -76,6 +78,94 @@ class Ticket:
             raise Unavailable("the database is not available")
         return self.items
 
+    @property
+    def durable(self) -> Sequence[Incoming]:
+        """After :meth:`wait`, also where it raised: which of the items are known to be stored, always the first ones."""
+        if self.abandoned:
+            return ()
+        return list(takewhile(lambda item: item.outcome is not None, self.items))
+
+    def settle(self, told: Told) -> None:
+        """Wait, and tell ``told`` what is stored, also where that is not all. Raises :class:`Unavailable`."""
+        try:
+            self.wait()
+        finally:
+            if durable := self.durable:
+                told(durable)
+
+
+class _Line:
+    """What one token has waiting."""
+
+    __slots__ = ("alerts", "size", "tickets")
+
+    def __init__(self) -> None:
+        self.tickets: deque[Ticket] = deque()
+        self.alerts = 0
+        self.size = 0
+
+
+class _Lines:
+    """The tickets that wait, in a line for each token. The lines take turns, and leave room to each other.
+
+    Behind thousands of alerts of one token another waits for one batch of them, not for all; and as no line may be longer
+    than the room that is left, one alone fills half of it, and several never all of it.
+    """
+
+    __slots__ = ("_alerts", "_of", "_size", "_turns")
+
+    def __init__(self) -> None:
+        self._of: dict[UUID | None, _Line] = {}
+        self._turns: deque[_Line] = deque()  # the lines in which somebody waits
+        self._alerts = 0
+        self._size = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._turns)
+
+    def add(self, token: UUID | None, ticket: Ticket) -> None:
+        """Put ``ticket`` at the end of its token's line. Raises :class:`Unavailable` when that is too long."""
+        line = self._of.get(token)
+        if line is None:
+            line = self._of[token] = _Line()
+        if line.alerts >= MAX_WAITING_ALERTS - self._alerts or line.size >= MAX_WAITING_BYTES - self._size:
+            raise Unavailable("too many alerts are waiting to be stored")
+        if not line.tickets:
+            self._turns.append(line)
+        line.tickets.append(ticket)
+        self._count(line, ticket.count, ticket.size)
+
+    def take(self, most: int) -> list[Ticket]:
+        """A batch: from each line in turn the ticket in front, as long as there are no more than ``most`` alerts in it.
+
+        A ticket that alone has more is a batch of its own; those that nobody waits for any more are left out.
+        """
+        batch: list[Ticket] = []
+        too_large: list[_Line] = []
+        alerts = 0
+        while self._turns and alerts < most:
+            line = self._turns.popleft()
+            ticket = line.tickets[0]
+            count = ticket.count
+            if batch and alerts + count > most:
+                too_large.append(line)
+                continue
+            del line.tickets[0]
+            if line.tickets:
+                self._turns.append(line)
+            self._count(line, -count, -ticket.size)
+            if not ticket.abandoned:
+                batch.append(ticket)
+                alerts += count
+        self._turns.extendleft(reversed(too_large))  # theirs is the next turn
+        return batch
+
+    def _count(self, line: _Line, alerts: int, size: int) -> None:
+        line.alerts += alerts
+        line.size += size
+        self._alerts += alerts
+        self._size += size
+
 
 class Committer:
     """Stores what requests hand over, in batches of at most 500."""
@@ -86,9 +176,7 @@ class Committer:
 
     def _reset(self) -> None:
         self._wake = threading.Condition()
-        self._tickets: deque[Ticket] = deque()
-        self._alerts = 0
-        self._bytes = 0
+        self._tickets = _Lines()
         self._closing = False
         self._thread: threading.Thread | None = None
         self._token_noted: dict[UUID, float] = {}
@@ -97,26 +185,22 @@ class Committer:
         """Store at most 500 items with whatever else is waiting, and wait for it. Raises :class:`Unavailable`."""
         self.hand_over(items).wait()
 
-    def read_and_store(self, read: Reader, size: int) -> Sequence[Incoming]:
-        """Store what ``read`` makes of a body of ``size`` bytes, and wait for it. Raises :class:`Unavailable`.
+    def hand_over_unread(self, read: Reader, size: int, token: UUID | None) -> Ticket:
+        """Put a body of ``size`` bytes in the queue; ``read`` makes the items of it. Raises :class:`Unavailable`.
 
         For bodies that are read in a moment: everybody waits meanwhile.
         """
-        return self._queue(Ticket((), size, read)).wait()
+        return self._queue(token, Ticket((), size, read))
 
     def hand_over(self, items: Sequence[Incoming]) -> Ticket:
-        """Put at most 500 items in the queue. Raises :class:`Unavailable` when too much is waiting in it."""
-        return self._queue(Ticket(items, sum(len(item.body) for item in items)))
+        """Put 1 to 500 items of one token in the queue. Raises :class:`Unavailable` when too much is waiting in it."""
+        return self._queue(items[0].token_id, Ticket(items, sum(len(item.body) for item in items)))
 
-    def _queue(self, ticket: Ticket) -> Ticket:
+    def _queue(self, token: UUID | None, ticket: Ticket) -> Ticket:
         with self._wake:
-            if self._alerts >= MAX_WAITING_ALERTS or self._bytes >= MAX_WAITING_BYTES:
-                raise Unavailable("too many alerts are waiting to be stored")
             if self._thread is None or not self._thread.is_alive():
                 self._start()
-            self._tickets.append(ticket)
-            self._alerts += ticket.count
-            self._bytes += ticket.size
+            self._tickets.add(token, ticket)
             self._wake.notify()
         return ticket
 
@@ -143,7 +227,6 @@ class Committer:
     def _take(self) -> list[Ticket]:
         """Wait for work and take a batch of it; nothing when closing."""
         taken: list[Ticket] = []
-        count = 0
         with self._wake:
             while not taken:
                 while not self._tickets:
@@ -154,13 +237,7 @@ class Committer:
                         )  # decided under the lock: nobody relies on us now
                         return []
                     self._wake.wait()
-                while self._tickets and (not taken or count + self._tickets[0].count <= MAX_BATCH):
-                    ticket = self._tickets.popleft()
-                    self._alerts -= ticket.count
-                    self._bytes -= ticket.size
-                    if not ticket.abandoned:
-                        taken.append(ticket)
-                        count += ticket.count
+                taken = self._tickets.take(MAX_BATCH)
         return taken
 
     def _commit(self, tickets: list[Ticket]) -> None:
@@ -230,23 +307,32 @@ def _use_own_connection() -> None:
 committer = Committer()
 
 
-def store_stream(chunks: Iterable[list[Incoming]], stored: Callable[[Sequence[Incoming]], object]) -> None:
+def store_stream(chunks: Iterable[list[Incoming]], stored: Told) -> None:
     """Store chunk by chunk, in order; the next one is made while the last one is on its way to the disk.
 
-    ``stored`` is called with each chunk once it is durable, also when ``chunks`` ends with an exception. Raises
-    :class:`Unavailable`.
+    ``stored`` is called with each chunk once it is durable, also when ``chunks`` ends with an exception; what it is told
+    are always the first of all items. Raises :class:`Unavailable`.
     """
     pending: Ticket | None = None
     try:
         for chunk in chunks:
             pending, previous = committer.hand_over(chunk), pending
             if previous is not None:
-                previous.wait()
-                stored(previous.items)
+                try:
+                    previous.settle(stored)
+                except Unavailable:
+                    # What comes after a gap must not be told: the sender goes on behind what is counted.
+                    pending.abandoned, pending = True, None
+                    raise
     finally:
         if pending is not None:
-            pending.wait()
-            stored(pending.items)
+            pending.settle(stored)
+
+
+def store_in_parts(items: Sequence[Incoming], stored: Told) -> None:
+    """Store any number of items, 500 after 500. ``stored`` as for :func:`store_stream`. Raises :class:`Unavailable`."""
+    for start in range(0, len(items), MAX_BATCH):
+        committer.hand_over(items[start : start + MAX_BATCH]).settle(stored)
 
 
 def chunked(

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
-import time
 from collections.abc import Iterable
 from dataclasses import replace
 
 from alerts.iocs.hosts import is_ipv4
 from alerts.models import ObservableExclusion
 from alerts.sources.base import NormalisedAlert
+from opensoar.remembered import Remembered
 
 OWN = ObservableExclusion.Kind.OWN.value
 ALLOWED = ObservableExclusion.Kind.ALLOWED.value
 """Also the tag of such observables."""
-_FOR = 2.0  # seconds a process goes on with what it knows
 
 
 class Exclusions:
@@ -80,22 +79,9 @@ class Exclusions:
         return None
 
 
-class _Known:
-    exclusions = Exclusions()
-    read_at = -1e9
-
-
-def current() -> Exclusions:
-    """What counts now, at most two seconds old."""
-    if time.monotonic() - _Known.read_at > _FOR:
-        _Known.exclusions = Exclusions(ObservableExclusion.objects.values_list("kind", "value"))
-        _Known.read_at = time.monotonic()
-    return _Known.exclusions
-
-
-def forget() -> None:
-    """Read them anew at the next look: what changes them in this process need not wait."""
-    _Known.read_at = -1e9
+current = Remembered(lambda: Exclusions(ObservableExclusion.objects.values_list("kind", "value")))
+"""What counts now, at most two seconds old."""
+forget = current.forget
 
 
 def mark(alert: NormalisedAlert) -> NormalisedAlert:

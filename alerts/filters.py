@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django import forms
@@ -28,6 +28,7 @@ from opensoar.web.forms import styled
 OPEN = "open"
 UTC_HELP = "ISO 8601; UTC where no zone is given"
 SEARCHED = timedelta(days=1)  # of bodies, at once
+_BEGINNING = datetime(1970, 1, 2, tzinfo=UTC)  # no date of a query is too early to reckon with
 _EARLIER = timedelta(minutes=1)  # an id is made about when its body is received, by another clock
 
 
@@ -90,6 +91,7 @@ class AlertFilter(SuppressedFilter):
         label=_("Owner"),
     )
     source = CharFilter(lookup_expr="iexact", label=_("Source"))
+    rule_name = CharFilter(label=_("Rule"))
     partner = CharFilter(field_name="partner__slug", lookup_expr="iexact", label=_("Partner"))
 
     class Meta:
@@ -177,7 +179,8 @@ class DeliveryFilter(FilterSet):
 
     def since(self, queryset: QuerySet[Delivery], name: str, value: Any) -> QuerySet[Delivery]:
         """Received then or later, which the primary key finds: no id is older than its delivery."""
-        return queryset.filter(pk__gte=first_id_at(value - _EARLIER), received_at__gte=value)
+        earlier = max(value, _BEGINNING) - _EARLIER
+        return queryset.filter(pk__gte=first_id_at(earlier), received_at__gte=value)
 
     def by_body(self, queryset: QuerySet[Delivery], name: str, value: str) -> QuerySet[Delivery]:
         """Byte for byte."""

@@ -15,7 +15,7 @@ _NAMES = {
     "reply_to": "reply-to antwort répondre-à",
 }
 _FIELDS = {name: field for field, names in _NAMES.items() for name in names.split()}
-_MAX_LINES = 5_000
+_MAX_LINES = 5_000  # in which the block may begin
 _BLOCK = 12  # lines that a block of headers may have
 _MAILTO = re2.compile(r"[<\[]mailto:([^>\]]*)[>\]]")
 _QUOTES = "> \t*\u200b\ufeff"
@@ -31,12 +31,14 @@ class Forwarded:
     to: str
     reply_to: str
     text: str
+    before: str
+    """What stands above it: the words of who forwards, or what they did not write."""
 
 
 def find_forwarded(text: str) -> Forwarded | None:
     """The first message quoted in ``text``: at least its sender and its subject, in lines that follow each other."""
-    lines = [line.lstrip(_QUOTES).rstrip() for line in text.splitlines()[:_MAX_LINES]]
-    for start, line in enumerate(lines):
+    lines = [line.lstrip(_QUOTES).rstrip() for line in text.splitlines()]
+    for start, line in enumerate(lines[:_MAX_LINES]):
         if _header(line)[0] != "sender":
             continue
         found, end = _block(lines, start)
@@ -44,7 +46,7 @@ def find_forwarded(text: str) -> Forwarded | None:
             body = "\n".join(lines[end:]).strip()
             return Forwarded(
                 found["sender"], found["subject"], found.get("date", ""), found.get("to", ""),
-                found.get("reply_to", ""), body,
+                found.get("reply_to", ""), body, "\n".join(lines[:start]).strip(),
             )  # fmt: skip
     return None
 

@@ -101,6 +101,7 @@ def _attempt(batch: list[Incoming], unsure: bool) -> Exception | None:
 
 def _isolate(batch: list[Incoming], error: Exception, deadline: float) -> None:
     """Halve the batch; what is left alone with its fault is quarantined."""
+    _forget(batch)  # outcomes of an attempt that failed at its commit
     if len(batch) > 1:
         middle = len(batch) // 2
         _store(batch[:middle], deadline)
@@ -210,7 +211,12 @@ def _decide(cursor: psycopg.Cursor[Any], batch: Sequence[Incoming], careful: lis
             if alert.only_closes and item.key not in coming:
                 item.row, item.reason = None, _("It says that an alert is over which never came")
         elif policy is not None and (
-            (policy.window is not None and item.received_at - before.last_seen > policy.window)
+            # The end of an alert belongs to it however late it comes.
+            (
+                policy.window is not None
+                and item.received_at - before.last_seen > policy.window
+                and not (alert.resolved or alert.only_closes)
+            )
             or (policy.on_recurrence == AlertSource.OnRecurrence.NEW and happened_again(before, alert))
         ):
             retired[item.key] = before
@@ -233,6 +239,10 @@ def _write_again(cursor: psycopg.Cursor[Any], again: list[Incoming]) -> dict[byt
         # Of an alert that was moved to another partner since, its first sender only counts.
         if item.row is not None and item.alert is not None and alert.partner_id == item.partner_id:
             links += [(alert.id, item.partner_id, o.type, o.value_hash, o.field) for o in item.row.links]
+            if (
+                item.received_at < alert.last_seen
+            ):  # from quarantine: its source has said something newer since
+                continue
             repeats[alert.id] = Repeat(
                 alert, item.alert, item.settings, content_hash=item.row.content_hash, delivery_id=item.delivery_id,
                 received_at=item.received_at, hidden=item.hidden_by is not None,

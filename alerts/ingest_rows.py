@@ -71,6 +71,8 @@ _OBSERVABLE = {
     "source": "text",
     "created_at": "timestamptz",
 }
+# What a source may tell later than the alert itself; the first word about each stays.
+LEARNT = ("hostname", "username", "source_ip", "dest_ip", "rule_name", "group_key", "vendor_url")
 _BYTES = frozenset({"dedupe_key", "content_hash", "value_hash"})  # as hexadecimal digits
 
 
@@ -164,7 +166,8 @@ WITH locked AS MATERIALIZED (
   SELECT alert_id FROM alerts_alertcounter WHERE alert_id = ANY(%(ids)b::uuid[]) ORDER BY alert_id FOR NO KEY UPDATE
 )
 UPDATE alerts_alertcounter c
-SET duplicate_count = c.duplicate_count + t.times, last_seen = greatest(c.last_seen, t.seen), last_delivery_id = t.delivery
+SET duplicate_count = c.duplicate_count + t.times, last_seen = greatest(c.last_seen, t.seen),
+  last_delivery_id = CASE WHEN t.seen < c.last_seen THEN c.last_delivery_id ELSE t.delivery END
 FROM locked JOIN {_rows("t", _AGAIN).replace("%t", "%(rows)t")} USING (alert_id)
 WHERE c.alert_id = locked.alert_id AND c.alert_id = ANY(%(ids)b::uuid[])
 RETURNING c.alert_id, c.duplicate_count
@@ -311,7 +314,10 @@ def alert_row(
 
 def _content_hash(alert: NormalisedAlert) -> bytes:
     """Of what an update may change; the time of the event and the words around it differ with every repeat."""
-    said = (alert.severity, alert.tags, alert.techniques, alert.determination, alert.resolved, alert.iocs)
+    known = [bool(getattr(alert, name)) for name in LEARNT]
+    said = (
+        alert.severity, alert.tags, alert.techniques, alert.determination, alert.resolved, alert.iocs, known,
+    )  # fmt: skip
     return hashlib.sha256(orjson.dumps(said)).digest()
 
 

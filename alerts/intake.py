@@ -25,6 +25,7 @@ from opensoar.text import clean, clean_json
 log = logging.getLogger(__name__)
 
 DEFAULT_SOURCE = "webhook"
+OWN_SOURCE = "opensoar"  # of alerts that OpenSOAR itself raises
 MAX_SOURCE = 50
 MAX_CONTENT_TYPE = 100
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024  # of a mail, whose attachments are kept and not read as an alert
@@ -160,6 +161,9 @@ def _set_source(incoming: Incoming, envelope: Envelope, slug: str, notes: list[s
     elif named and named != incoming.source:
         ignored = _("the payload's source %(named)s is ignored: it is %(fixed)s")
         notes.append(ignored % {"named": named, "fixed": incoming.source})
+    if incoming.source == OWN_SOURCE and envelope.sender.token_id is not None:
+        incoming.source = DEFAULT_SOURCE
+        notes.append(_("%s is OpenSOAR's own source; no token speaks for it") % OWN_SOURCE)
 
 
 def _set_partner(incoming: Incoming, sender: Sender, notes: list[str]) -> bool:

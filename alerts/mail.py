@@ -1,16 +1,15 @@
 """A mail somebody reported becomes a payload: which message is meant, who sent it, what it links to and carries.
 
-The message that is meant is the first one attached (as a message or as an ``.eml`` file), else the one that the text
-quotes the way mail programs forward inline, else the mail itself. Nothing in it is opened, fetched or executed.
+The message that is meant is the one that the text quotes the way mail programs forward inline, else the first one
+attached (as a message or as an ``.eml`` file), else the mail itself. Who wrote a mail chooses what it looks like, so
+nothing that came with it is passed over: what is not the message stands ``beside`` it. Nothing in a mail is opened,
+fetched or executed.
 """
 
 from __future__ import annotations
 
-import email
-import email.policy
-import hashlib
 import html
-from collections.abc import Iterator
+import json
 from datetime import datetime
 from email.message import EmailMessage
 from email.utils import getaddresses, parsedate_to_datetime
@@ -21,108 +20,197 @@ import re2
 from alerts.forwarded import Forwarded, find_forwarded
 from alerts.iocs.hosts import canonical_ip, is_internal
 from alerts.jsonwalk import clean
+from alerts.mailparts import (
+    MAX_HEADER,
+    MAX_TEXT,
+    Contents,
+    contents_of,
+    digest_of,
+    leaves,
+    message_in,
+    note,
+    parse,
+    text_of,
+    values_of,
+)
 
-MAX_PARTS = 200
-MAX_DEPTH = 8  # messages within messages
-MAX_TEXT = 200_000  # characters of text, and of HTML
 MAX_LINKS = 500
-MAX_HEADER = 2_000
 MAX_RECEIVED = 50
+_MAX_REPEATED = 3  # headers that may stand only once
 
 _LINK = re2.compile(
     r"""(?i)[\s"'](?:href|src|action|background|data-saferedirecturl)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))"""
 )
-_UNSEEN = re2.compile(r"(?is)<(?:style|script|head)\b.*?</(?:style|script|head)\s*>|<!--.*?-->")
-_BREAK = re2.compile(r"(?i)<(?:br|/p|/div|/tr|/li|/h[1-6]|/blockquote)\b[^>]*>")
-_TAG = re2.compile(r"<[^>]*>")
 _BRACKETED = re2.compile(r"[\[(](?:IPv6:)?([0-9A-Fa-f:.]{3,45})[\])]")
 _CONNECTING = re2.compile(r"\bCIP:([0-9A-Fa-f:.]{3,45})")
 _VERDICT = re2.compile(r"(?i)\b(spf|dkim|dmarc|compauth|arc)\s*=\s*([a-z]{2,20})")
 _SPF = re2.compile(r"(?i)^\s*([a-z]{2,20})")
+# What programs put before the subject of an answer; what they put before a forwarded one is something else.
+_ANSWER = re2.compile(r"(?i)^\s*(?:re|r|aw|sv|antw|res|rif|vs|odp|ref)\s*(?:\[[0-9]+\])?\s*:")
+_PICTURE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/bmp", "image/webp"})
+_PICTURE_NAMES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp")
 
 
 def read_message(raw: bytes) -> dict[str, Any]:
-    """The payload of a mail as it came: ``report`` (who, when), ``message`` (the one that is meant) and ``notes``.
+    """The payload of a mail as it came: ``report`` (who, when), ``message`` (the one that is meant), ``beside`` (what
+    else came with it) and ``notes``.
 
-    Every text is fit for the database. Raises ValueError for bytes that are no mail at all.
+    Every text is fit for the database. Raises ValueError for bytes that are no mail, or none that can be taken apart.
     """
-    report = email.message_from_bytes(raw, policy=email.policy.default)
-    if not isinstance(report, EmailMessage) or not any(
-        report.get(name) for name in ("From", "Received", "Subject")
-    ):
+    report = parse(raw)
+    if not any(values_of(report, name, 1) for name in ("From", "Received", "Subject")):
         raise ValueError("this is no mail: it has neither From, Received nor Subject")
     notes: list[str] = []
-    meant, how = _meant(report, notes)
-    message = _described(meant, notes)
-    if how == "itself" and (quoted := find_forwarded(message["text"])) is not None:
-        how, message = "inline", _of_quotation(quoted, message)
-    reporter = _addresses(report, "From")
+    part, attached = _attached(report, notes)
+    around = contents_of(report, notes, without=part)
+    outer = _described(report, around, notes)
+    read, described = [around], [outer]
+    if attached is not None:
+        read.append(contents_of(attached, notes))
+        described.append(_described(attached, read[-1], notes))
+    quoted = find_forwarded(around.text()[:MAX_TEXT])
+    own = _own_domain(report, outer)
+    how, message, beside = _meant(outer, described[1:], quoted, own, notes)
+    if how != "itself":
+        beside += _around(outer, quoted, around, own)
+    message_id = text_of(report, "Message-ID")
+    digest = digest_of(raw)
+    reporter = outer["from"]
     return {
         "report": {
             "how": how,
-            "id": _text(report, "Message-ID") or "sha256:" + hashlib.sha256(raw).hexdigest(),
-            "subject": _text(report, "Subject"),
+            "id": message_id or f"sha256:{digest}",
+            # Whoever wrote the mail chose its Message-ID, and may have sent something harmless under it before.
+            "content": _content_id(described, read, digest) if message_id else None,
+            "subject": outer["subject"],
             "from": reporter[0] if reporter else None,
-            "to": [one["address"] for one in _addresses(report, "To")][:20],
-            "date": _date(report),
+            "to": [one["address"] for one in outer["to"]][:20],
+            "date": outer["date"],
             "size": len(raw),
         },
         "message": message,
+        "beside": beside,
         "notes": notes,
     }
 
 
-def _meant(report: EmailMessage, notes: list[str]) -> tuple[EmailMessage, str]:
-    attached = [inner for part in _leaves(report, notes) if (inner := _message_in(part)) is not None]
-    if len(attached) > 1:
-        notes.append(f"{len(attached)} messages are attached; this is the first")
-    return (attached[0], "attached") if attached else (report, "itself")
+def _meant(
+    outer: dict[str, Any],
+    attached: list[dict[str, Any]],
+    quoted: Forwarded | None,
+    own: str | None,
+    notes: list[str],
+) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
+    """How it was reported, the message that is meant, and other messages that may be."""
+    if quoted is None:
+        return ("attached", attached[0], []) if attached else ("itself", outer, [])
+    quotation = _of_quotation(quoted, outer)
+    if not attached:
+        return "inline", quotation, []
+    notes.append("a message is quoted and another attached; both were read")
+    # Who forwards quotes what is meant, and its attachments go along; who answers quotes what was asked before.
+    if _ANSWER.search(outer["subject"] or ""):
+        return "attached", attached[0], [quotation | {"own": own}]
+    return "inline", quotation, attached
 
 
-def _leaves(message: EmailMessage, notes: list[str]) -> Iterator[EmailMessage]:
-    """The parts that hold something, messages unopened, in their order; never deeper than they can be counted."""
-    waiting: list[Any] = [message]
-    count = 0
-    while waiting:
-        part = waiting.pop(0)
-        if part.get_content_maintype() == "multipart" and part.is_multipart():
-            waiting[:0] = part.get_payload()
-        else:
-            count += 1
-            if count > MAX_PARTS:
-                notes.append(f"only the first {MAX_PARTS} parts were read")
-                return
-            yield part
+def _around(
+    outer: dict[str, Any], quoted: Forwarded | None, around: Contents, own: str | None
+) -> list[dict[str, Any]]:
+    """What the report says besides the message: perhaps a greeting and a signature, perhaps all that matters."""
+    if quoted is None:
+        rest = {name: outer[name] for name in ("text", "links", "attachments")}
+    else:  # the links and attachments are the quoted message's
+        rest = {
+            "text": f"{quoted.before}\n{around.within()}".strip()[:MAX_TEXT],
+            "links": [],
+            "attachments": [],
+        }
+    if own is not None:
+        rest["attachments"] = [one for one in rest["attachments"] if not _is_picture(one)]
+    if _is_strange(outer):
+        names = ("id", "subject", "from", "reply_to", "return_path", "sent_from", "authentication")
+        rest |= {name: outer[name] for name in names}
+    return [rest | {"own": own}] if any(rest.values()) else []
 
 
-def _message_in(part: EmailMessage) -> EmailMessage | None:
-    """The message that ``part`` is, by its type or by the name of its file."""
-    if part.get_content_type() == "message/rfc822":
-        inner = part.get_payload()
-        if isinstance(inner, list) and inner and isinstance(inner[0], EmailMessage):
-            return inner[0]
-        return _parsed(_content(part))  # some gateways encode what must not be encoded
-    return _parsed(_content(part)) if _filename(part).lower().endswith(".eml") else None
+def _own_domain(report: EmailMessage, outer: dict[str, Any]) -> str | None:
+    """The domain of a reporter who wrote to a colleague: what it names is in their signature, and no indicator.
+
+    That a mail says so is not enough: no server of the Internet may have handed it over.
+    """
+    sender = outer["from"][0]["address"] if outer["from"] else ""
+    domain = _domain(sender)
+    if not domain or domain not in {_domain(one["address"]) for one in outer["to"]}:
+        return None
+    return domain if outer["sent_from"] is None or _is_within_exchange(report, outer["received"]) else None
 
 
-def _parsed(raw: bytes) -> EmailMessage | None:
-    found = email.message_from_bytes(raw, policy=email.policy.default)
-    return found if isinstance(found, EmailMessage) and (found.get("From") or found.get("Received")) else None
+def _is_within_exchange(report: EmailMessage, received: list[str]) -> bool:
+    """Whether only servers of Exchange Online had the mail, and the first was handed it by none of the Internet."""
+    if not received or not all(_is_between_exchange(line.lower()) for line in received):
+        return False
+    found = _CONNECTING.search(text_of(report, "X-Forefront-Antispam-Report") or "")
+    return found is not None and _outside(found.group(1)) is None
 
 
-def _described(message: EmailMessage, notes: list[str]) -> dict[str, Any]:
-    texts, pages, attachments = _contents(message, notes)
-    markup = "\n".join(pages)
-    text = "\n".join(texts).strip() or as_text(markup)
+def _is_between_exchange(line: str) -> bool:
+    giver, _, taker = line.partition(" by ")
+    return ".outlook.com" in giver and ".outlook.com" in taker
+
+
+def _is_strange(outer: dict[str, Any]) -> bool:
+    """Whether the mail shows that it is not from who it says, as no report of a colleague does."""
+    if outer["authentication"].get("dmarc") == "fail":
+        return True
+    senders = {_domain(one["address"]) for one in outer["from"]}
+    return any(_domain(one["address"]) not in senders for one in outer["reply_to"])
+
+
+def _domain(address: str) -> str:
+    return address.rpartition("@")[2].strip(". \t").lower()
+
+
+def _is_picture(attachment: dict[str, Any]) -> bool:
+    """Whether it is what signatures carry: a picture by its type and its name."""
+    name = (attachment["filename"] or ".png").lower()
+    return attachment["content_type"] in _PICTURE_TYPES and name.endswith(_PICTURE_NAMES)
+
+
+def _content_id(described: list[dict[str, Any]], read: list[Contents], digest: str) -> str:
+    """What tells this mail from others of its Message-ID: the same for two reports of one mail, whoever had it in hand.
+
+    A mail of which a part was not read is told by all its bytes.
+    """
+    told: list[Any] = [
+        [one["subject"], [[_["address"].lower() for _ in one[name]] for name in ("from", "reply_to")]]
+        for one in described
+    ]
+    told += [contents.marks if contents.whole else digest for contents in read]
+    return "sha256:" + digest_of(json.dumps(told).encode())
+
+
+def _attached(report: EmailMessage, notes: list[str]) -> tuple[EmailMessage | None, EmailMessage | None]:
+    """The first part that is a message, and the message in it."""
+    found = [
+        (part, inner) for part in leaves(report, notes)[0] if (inner := message_in(part, notes)) is not None
+    ]
+    if len(found) > 1:
+        note(notes, f"{len(found)} messages are attached; this is the first")
+    return found[0] if found else (None, None)
+
+
+def _described(message: EmailMessage, found: Contents, notes: list[str]) -> dict[str, Any]:
+    text = found.all_text()
     if len(text) > MAX_TEXT:
-        notes.append(f"text cut at {MAX_TEXT} characters")
-    links = _links(markup)
+        note(notes, f"text cut at {MAX_TEXT} characters")
+    links = _links("\n".join(found.all_pages()))
     if len(links) > MAX_LINKS:
-        notes.append(f"only the first {MAX_LINKS} links of the HTML are kept")
-    received = [clean(str(value))[:MAX_HEADER] for value in message.get_all("Received", [])[:MAX_RECEIVED]]
+        note(notes, f"only the first {MAX_LINKS} links of the HTML are kept")
+    received = [" ".join(line.split()) for line in values_of(message, "Received", MAX_RECEIVED)]
     return {
-        "id": _text(message, "Message-ID"),
-        "subject": _text(message, "Subject"),
+        "id": text_of(message, "Message-ID"),
+        "subject": text_of(message, "Subject"),
         "date": _date(message),
         "from": _addresses(message, "From"),
         "reply_to": _addresses(message, "Reply-To"),
@@ -133,119 +221,32 @@ def _described(message: EmailMessage, notes: list[str]) -> dict[str, Any]:
         "authentication": _authentication(message),
         "text": text[:MAX_TEXT],
         "links": links[:MAX_LINKS],
-        "attachments": attachments,
+        "attachments": found.attachments,
     }
-
-
-def _contents(
-    message: EmailMessage, notes: list[str], depth: int = 0
-) -> tuple[list[str], list[str], list[dict[str, Any]]]:
-    """Texts, HTML and attachments, those of messages within it included."""
-    texts: list[str] = []
-    pages: list[str] = []
-    attachments: list[dict[str, Any]] = []
-    broken = _is_cut(message)
-    leaves = list(_leaves(message, notes))
-    for part in leaves:
-        inner = _message_in(part)
-        kind = part.get_content_type()
-        if (
-            inner is None
-            and kind in ("text/plain", "text/html")
-            and part.get_content_disposition() != "attachment"
-        ):
-            (pages if kind == "text/html" else texts).append(_decoded(part))
-            continue
-        raw = inner.as_bytes() if inner is not None and not _content(part) else _content(part)
-        attachments.append(_attachment(part, raw, whole=not (broken and part is leaves[-1])))
-        if inner is not None and depth < MAX_DEPTH:
-            more = _contents(inner, notes, depth + 1)
-            texts += more[0]
-            pages += more[1]
-            attachments += more[2]
-    if broken and depth == 0:
-        notes.append("the message is not whole: its last attachment has no hash")
-    return texts, pages, attachments
-
-
-def _is_cut(message: EmailMessage) -> bool:
-    return any(
-        isinstance(defect, email.errors.CloseBoundaryNotFoundDefect)
-        for part in message.walk()
-        for defect in part.defects
-    )
-
-
-def _attachment(part: EmailMessage, raw: bytes, *, whole: bool) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "filename": _filename(part) or None,
-        "content_type": clean(part.get_content_type())[:200],
-        "size": len(raw),
-    }
-    if whole and raw:
-        found["sha256"] = hashlib.sha256(raw).hexdigest()
-        found["md5"] = hashlib.md5(raw, usedforsecurity=False).hexdigest()
-    return found
-
-
-def _content(part: EmailMessage) -> bytes:
-    try:
-        found = part.get_payload(decode=True)
-    except (ValueError, LookupError, TypeError):  # what the sender wrote about its coding may be anything
-        return b""
-    return found if isinstance(found, bytes) else b""
-
-
-def _decoded(part: EmailMessage) -> str:
-    raw = _content(part)
-    charset = part.get_content_charset() or "utf-8"
-    try:
-        return clean(raw.decode(charset, "replace"))
-    except (LookupError, ValueError):
-        return clean(raw.decode("utf-8", "replace"))
-
-
-def _filename(part: EmailMessage) -> str:
-    try:
-        name = part.get_filename()
-    except (ValueError, LookupError, TypeError):
-        return ""
-    return clean(str(name or "")).strip()[:255]
-
-
-def _text(message: EmailMessage, name: str) -> str | None:
-    """A header as one line; headers may be malformed in ways that the parser raises for."""
-    try:
-        value = message.get(name)
-    except (ValueError, LookupError, IndexError, AttributeError):
-        return None
-    line = " ".join(clean(str(value or "")).split())[:MAX_HEADER]
-    return line or None
 
 
 def _addresses(message: EmailMessage, name: str) -> list[dict[str, str]]:
-    try:
-        values = [str(value) for value in message.get_all(name, [])]
-    except (ValueError, LookupError, IndexError, AttributeError):
-        return []
-    return addresses_in(values)
+    return addresses_in(values_of(message, name, _MAX_REPEATED))
 
 
 def addresses_in(values: list[str]) -> list[dict[str, str]]:
     """``Jane <jane@example.com>, …`` as objects with ``name`` and ``address``."""
-    pairs = getaddresses([clean(value)[:MAX_HEADER] for value in values[:10]])
+    try:
+        pairs = getaddresses([clean(value)[:MAX_HEADER] for value in values])
+    except Exception:  # comments within comments, for one
+        return []
     return [{"name": name, "address": address} for name, address in pairs if "@" in address]
 
 
 def _date(message: EmailMessage) -> str | None:
-    return date_of(_text(message, "Date") or "")
+    return date_of(text_of(message, "Date") or "")
 
 
 def date_of(text: str) -> str | None:
     """An RFC 5322 date as ISO 8601, without a zone where it names none."""
     try:
         moment: datetime = parsedate_to_datetime(text)
-    except (ValueError, TypeError, OverflowError, IndexError):
+    except Exception:  # it is written by anybody
         return None
     return moment.isoformat()
 
@@ -268,7 +269,7 @@ def _connecting(message: EmailMessage, received: list[str]) -> str | None:
     """What Exchange Online says: its own servers, which hand a message on, have addresses of the Internet."""
     if not any(".outlook.com" in line.lower() for line in received):
         return None
-    found = _CONNECTING.search(_text(message, "X-Forefront-Antispam-Report") or "")
+    found = _CONNECTING.search(text_of(message, "X-Forefront-Antispam-Report") or "")
     return None if found is None else _outside(found.group(1))
 
 
@@ -285,11 +286,11 @@ def _authentication(message: EmailMessage) -> dict[str, str]:
 
     Of several ``Authentication-Results`` the topmost counts: the others may be the sender's.
     """
-    results = (_text(message, "Authentication-Results") or "").lower()
+    results = (text_of(message, "Authentication-Results") or "").lower()
     found: dict[str, str] = {}
     for name, verdict in _VERDICT.findall(results):
         found.setdefault(name, verdict)
-    if "spf" not in found and (spf := _SPF.search(_text(message, "Received-SPF") or "")) is not None:
+    if "spf" not in found and (spf := _SPF.search(text_of(message, "Received-SPF") or "")) is not None:
         found["spf"] = spf.group(1).lower()
     return found
 
@@ -304,13 +305,6 @@ def _links(markup: str) -> list[str]:
         ):
             links["https:" + link if link.startswith("//") else link] = None
     return list(links)
-
-
-def as_text(markup: str) -> str:
-    """What a reader of the HTML sees, roughly."""
-    seen = _BREAK.sub("\n", _UNSEEN.sub(" ", markup[:MAX_TEXT]))
-    lines = (" ".join(line.split()) for line in html.unescape(_TAG.sub(" ", seen)).splitlines())
-    return clean("\n".join(line for line in lines if line))
 
 
 def _of_quotation(quoted: Forwarded, whole: dict[str, Any]) -> dict[str, Any]:

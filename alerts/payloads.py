@@ -139,7 +139,9 @@ def parse_message(raw: bytes) -> Item:
     try:
         return Item(raw, read_message(raw))
     except ValueError as error:
-        return Item(raw, None, str(error))
+        return Item(raw, None, str(error) or "the mail cannot be read")
+    except Exception as error:  # a mail that raised would come again and again, and those behind it never
+        return Item(raw, None, f"the mail cannot be read: {type(error).__name__}")
 
 
 def _array(raw: bytes, body: bytes) -> Parsed:

@@ -47,10 +47,14 @@ class TooFast(Exception):
         self.per_minute, self.wait = per_minute, wait
 
 
-def take(sender: Sender, count: int = 1) -> None:
-    """Take ``count`` alerts out of the sender's bucket; raises :class:`TooFast` where not even one is in it."""
+def take(sender: Sender) -> None:
+    """Take one alert out of the sender's bucket; raises :class:`TooFast` where none is in it.
+
+    This is asked at the door and nowhere else: whoever was let in is heard to the end and pays for it afterwards. A body
+    that is refused in its middle would be sent again from its start, and never come further.
+    """
     if sender.per_minute is not None:
-        wait = _take(sender, sender.per_minute, count, refuse=True)
+        wait = _take(sender, sender.per_minute, 1, refuse=True)
         if wait > 0:
             raise TooFast(sender.per_minute, max(1, ceil(wait / 1_000_000)))
 

@@ -15,7 +15,7 @@ from alerts.ingest import SubscriberFailed, announce, sentence_of, store
 from alerts.intake import DEFAULT_SOURCE, Envelope, read_body
 from alerts.models import Alert, Delivery
 from alerts.senders import Sender, partner_of, sender_of
-from opensoar.accounts.models import DEFAULT_PARTNER_ID, ApiToken
+from opensoar.accounts.models import ApiToken
 from opensoar.accounts.services import audit
 from opensoar.actors import Actor
 from opensoar.errors import Conflict, NotFound
@@ -99,9 +99,8 @@ def _envelope(delivery: Delivery) -> Envelope:
     if token is not None:
         sender = sender_of(token)
     else:
-        bound = delivery.partner_id != DEFAULT_PARTNER_ID
-        partner_id, slug = partner_of(delivery.partner_id)
-        sender = Sender(delivery.token_id, "replay", partner_id if bound else None, slug if bound else None)
+        # A poller, a command, or a token that is gone: what the body says must not choose whose alert it is.
+        sender = Sender(delivery.token_id, "replay", *partner_of(delivery.partner_id))
     named = delivery.source if delivery.source != DEFAULT_SOURCE and not sender.source else ""
     return Envelope(sender, delivery.content_type, slug=named, received_at=delivery.received_at)
 
@@ -109,8 +108,20 @@ def _envelope(delivery: Delivery) -> Envelope:
 def _read_again(delivery: Delivery) -> None:
     items = read_body(bytes(delivery.body), _envelope(delivery))
     first = next((item for item in items if item.row is not None), items[0])
-    first.delivery_id, first.replayed = delivery.pk, True
-    store(items, patience=0)
+    if first.row is None or first.partner_id == delivery.partner_id:
+        first.delivery_id, first.replayed = delivery.pk, True
+        store(items, patience=0)
+        return
+    # Another partner's by now: that partner's people get a delivery that they may read.
+    with transaction.atomic():
+        store(items, patience=0)
+        alert_id = first.outcome.alert_id if first.outcome else None
+        if alert_id is None:
+            raise Conflict(first.reason)
+    moved = _("It belongs to the partner %s and is kept there") % first.partner
+    Delivery.objects.filter(pk=delivery.pk).update(
+        state=Delivery.State.REPLAYED, alert_id=alert_id, reason=moved
+    )
 
 
 def _announce_again(delivery: Delivery) -> None:

@@ -1,13 +1,15 @@
 """Who sends: the token of an inbound request, and the partner its alerts belong to.
 
 Thousands of requests a second come with the same few tokens, so both are remembered for a moment: a token for less than
-a second (a revoked one is dead before the next), a partner's name for a few.
+a second (a revoked one is dead before the next), a partner's name for a few. Requests with wrong tokens, or none, are
+refused without a question each to the database, whose few connections those with a token need.
 """
 
 from __future__ import annotations
 
 import base64
 import logging
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,6 +35,7 @@ MAX_BYTES = 1024 * 1024  # of a body, or a line of NDJSON
 _REFRESH_AFTER = 0.5  # seconds: one request reads the token anew while others go on with what is known
 _DEAD_AFTER = 0.9  # seconds: nobody goes on with older knowledge
 _PARTNER_FOR = 5.0  # seconds
+_QUESTIONS = 20  # a second, about tokens that are not remembered
 _MAX_REMEMBERED = 10_000
 _INGEST_SCOPES = frozenset({"ingest", "admin"})
 _TOKEN_PARAMETERS = frozenset({"token", "api_key", "apikey", "access_token", "x-api-key"})
@@ -83,6 +86,17 @@ class _Remembered:
         self.refreshing = False
 
 
+class _Strangers:
+    """What is known about tokens that are not remembered; of one second, but for ``some_exist``."""
+
+    lock = threading.Lock()
+    since = float("-inf")
+    questions = 0
+    digests: frozenset[bytes] | None = None
+    some_exist = False  # for good: nobody who has seen a token needs to be told how to make the first
+    none_since = float("-inf")
+
+
 _tokens: dict[bytes, _Remembered] = {}
 _partners: dict[str, _Remembered] = {}
 
@@ -128,11 +142,15 @@ def _password(encoded: str) -> str:
 
 def _first_token_hint() -> str:
     """What to do on an installation that has no token yet; empty where there is one."""
-    try:
-        if ApiToken.objects.filter(kind=ApiToken.Kind.API).exists():
-            return ""
-    finally:
-        release_connection()
+    now = time.monotonic()
+    if not _Strangers.some_exist and now - _Strangers.none_since >= 1:
+        try:
+            _Strangers.some_exist = ApiToken.objects.filter(kind=ApiToken.Kind.API).exists()
+        finally:
+            release_connection()
+        _Strangers.none_since = now
+    if _Strangers.some_exist:
+        return ""
     return _(
         "API key required. There is none yet: make one with “manage.py create_token NAME --scope ingest”"
     )
@@ -147,12 +165,41 @@ def _sender(plaintext: str) -> Sender | None:
         if age < _REFRESH_AFTER or (age < _DEAD_AFTER and known.refreshing):
             return known.value
         known.refreshing = True
+    elif not _may_exist(digest):
+        return None
     sender = _read_token(digest)
     if sender is None:
         _tokens.pop(digest, None)
     else:
         _remember(_tokens, digest, sender, now)
+        _Strangers.some_exist = True
     return sender
+
+
+def _may_exist(digest: bytes) -> bool:
+    """Whether the database is to be asked about a token that is not remembered.
+
+    It is for the first of each second, so that a new token works at once. Of a flood, where no two wrong tokens need be
+    the same, it is asked once a second which there are; a new one then works a second later.
+    """
+    with _Strangers.lock:
+        now = time.monotonic()
+        if now - _Strangers.since >= 1:
+            _Strangers.since, _Strangers.questions, _Strangers.digests = now, 0, None
+        _Strangers.questions += 1
+        if _Strangers.questions <= _QUESTIONS:
+            return True
+        if _Strangers.digests is None:
+            _Strangers.digests = _all_digests()
+        return digest in _Strangers.digests
+
+
+def _all_digests() -> frozenset[bytes]:
+    try:
+        digests = ApiToken.objects.filter(kind=ApiToken.Kind.API).values_list("digest", flat=True)
+        return frozenset(bytes(digest) for digest in digests)
+    finally:
+        release_connection()
 
 
 def _read_token(digest: bytes) -> Sender | None:
@@ -225,3 +272,5 @@ def forget() -> None:
     """Forget every token and partner: what changes them in this process need not wait."""
     _tokens.clear()
     _partners.clear()
+    _Strangers.since = _Strangers.none_since = float("-inf")
+    _Strangers.some_exist = False

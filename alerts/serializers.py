@@ -13,12 +13,10 @@ from django.db.models import prefetch_related_objects
 from django.utils.translation import gettext as _
 from rest_framework import serializers
 
-from alerts.iocs import parse_text
 from alerts.models import Alert, Observable, Severity
-from alerts.services.observables import TypedValue
-from alerts.suppression_pages import RuleRecord
+from alerts.rules import RuleRecord
+from alerts.services.observables import TypedValue, recognised
 from opensoar.api.fields import Flag, Number, Object, StrictSerializer, Text, Word, tags
-from opensoar.errors import Invalid
 
 DETERMINED = [choice for choice in Alert.Determination.choices if choice[0] != Alert.Determination.UNKNOWN]
 BULK_ACTIONS = ["resolve", "assign", "claim", "change_severity"]
@@ -58,8 +56,10 @@ class AlertSerializer(serializers.Serializer[Any]):
 
 
 class RuleSerializer(serializers.Serializer[Any]):
-    """How the rule that made it has done over the last 90 days, of what the caller sees."""
+    """How a rule of a source has done over the last 90 days, of what the caller sees."""
 
+    source = serializers.CharField()  # type: ignore[assignment]
+    rule_name = serializers.CharField()
     alerts = serializers.IntegerField()
     resolved = serializers.IntegerField()
     malicious = serializers.IntegerField()
@@ -68,6 +68,7 @@ class RuleSerializer(serializers.Serializer[Any]):
     false_positive_rate = serializers.FloatField(
         allow_null=True, help_text="benign, of those that were determined; null where none was"
     )
+    last_at = serializers.DateTimeField(help_text="when its last alert came")
 
 
 class AlertDetailSerializer(AlertSerializer):
@@ -116,6 +117,14 @@ class ParsedObservableSerializer(serializers.Serializer[Any]):
     type = serializers.ChoiceField(Observable.Type.choices)
     value = serializers.CharField()
     internal = serializers.BooleanField()
+
+
+class ParsedTextSerializer(serializers.Serializer[Any]):
+    """What a text mentions."""
+
+    observables = ParsedObservableSerializer(many=True)
+    total = serializers.IntegerField()
+    notes = serializers.ListField(child=serializers.CharField(), help_text="what was left out, if anything")
 
 
 class RemovedSerializer(serializers.Serializer[Any]):
@@ -255,8 +264,8 @@ def show_rule(record: RuleRecord | None) -> dict[str, Any] | None:
     """What :class:`RuleSerializer` says."""
     if record is None:
         return None
-    counts = ("alerts", "resolved", "malicious", "suspicious", "benign")
-    return {name: getattr(record, name) for name in counts} | {"false_positive_rate": record.benign_share}
+    names = ("source", "rule_name", "alerts", "resolved", "malicious", "suspicious", "benign", "last_at")
+    return {name: getattr(record, name) for name in names} | {"false_positive_rate": record.benign_share}
 
 
 def show_alerts(rows: list[Alert]) -> list[dict[str, Any]]:
@@ -267,9 +276,7 @@ def show_alerts(rows: list[Alert]) -> list[dict[str, Any]]:
 def typed_values(body: dict[str, Any]) -> list[TypedValue]:
     """What the body of :class:`ObservablesIn` names, in whichever of its three ways."""
     if "text" in body:
-        if found := parse_text(body["text"]):
-            return [(value.type, value.value) for value in found]
-        raise Invalid(_("Nothing in this text looks like an observable."), field="text")
+        return recognised(body["text"])
     return [(item["type"], item["value"]) for item in body.get("observables", [body])]
 
 

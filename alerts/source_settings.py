@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -16,8 +15,7 @@ from alerts.sources.base import Reader
 from alerts.sources.mapping import Mapping, read
 from alerts.sources.registry import Normaliser
 from alerts.sources.severity import WORDS, Severities
-
-_FOR = 2.0  # seconds a web process goes on with what it knows
+from opensoar.remembered import Remembered
 
 
 @dataclass(frozen=True)
@@ -42,22 +40,14 @@ class SourceSettings:
         return orjson.dumps(values, default=str, option=orjson.OPT_SORT_KEYS).decode()
 
 
-class _Known:
-    by_slug: dict[str, SourceSettings] = {}
-    read_at = -1e9
-
-
 def settings_of(slug: str) -> SourceSettings:
     """The settings of a source; the defaults for one that nobody changed."""
-    if time.monotonic() - _Known.read_at > _FOR:
-        _Known.by_slug = {row.slug: settings_from(row) for row in AlertSource.objects.all()}
-        _Known.read_at = time.monotonic()
-    return _Known.by_slug.get(slug) or SourceSettings(sources.get(slug))
+    return changed().get(slug) or SourceSettings(sources.get(slug))
 
 
 def is_source(slug: str) -> bool:
     """Whether alerts of ``slug`` are read by more than the generic normaliser: it is in the code, or was made here."""
-    return slug in sources.SLUGS or settings_of(slug) is _Known.by_slug.get(slug)
+    return slug in sources.SLUGS or slug in changed()
 
 
 def settings_from(row: AlertSource) -> SourceSettings:
@@ -91,10 +81,10 @@ def normaliser_from(slug: str, mapping: dict[str, str], severities: dict[str, st
 
 def _changed(table: Severities, severities: dict[str, str]) -> Severities:
     own: dict[str | float, str] = {number_or_word(key): word for key, word in severities.items()}
-    kept = table.entries
-    if any(not isinstance(key, str) for key in own):  # a scale of one's own, not one mixed of two
-        kept = {key: word for key, word in kept.items() if isinstance(key, str)}
-    return Severities({**kept, **own})
+    if all(isinstance(key, str) for key in own):
+        return Severities({**table.entries, **own}, table.top)
+    # A scale of one's own, not one mixed of two.
+    return Severities({key: word for key, word in table.entries.items() if isinstance(key, str)} | own)
 
 
 def number_or_word(key: str) -> str | float:
@@ -105,6 +95,6 @@ def number_or_word(key: str) -> str | float:
         return key.strip().lower()
 
 
-def forget() -> None:
-    """Read the settings anew at the next alert: what changes them in this process need not wait."""
-    _Known.read_at = -1e9
+changed = Remembered(lambda: {row.slug: settings_from(row) for row in AlertSource.objects.all()})
+"""The sources that an admin changed, by slug, at most two seconds old."""
+forget = changed.forget

@@ -1,4 +1,4 @@
-"""The questions behind suppressions: what each hides, what a new one would have hidden, and how a rule has done."""
+"""The questions behind suppressions: what each hides, and what a new one would have hidden."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Count, Q
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -29,9 +28,6 @@ PREVIEW_DAYS = 30
 LOOKED_AT = 20_000  # alerts that a preview reads at the most
 SHOWN = 10
 COUNTED = 100_000  # hidden alerts are counted up to here
-RULE_DAYS = 90
-RULE_ALERTS = 5_000  # the last of a rule's alerts that its record is made of
-ENOUGH, NOISY = 20, 0.9  # this many determined alerts, of which this share is benign: worth a suppression
 _BATCH = 500
 _HIDDEN = """
     SELECT s.id, h.n, h.last FROM unnest(%s::uuid[]) AS s(id) CROSS JOIN LATERAL (
@@ -159,54 +155,3 @@ def _with_bodies(rows: AlertQuerySet, *, asks_body: bool) -> Iterator[tuple[Aler
             alert.partner = partners[alert.partner_id]
             body = bodies.get(alert.pk)
             yield alert, body.payload if body else None
-
-
-@dataclass(frozen=True, slots=True)
-class RuleRecord:
-    """How a rule of a source has done over the last :data:`RULE_DAYS` days, at most its last :data:`RULE_ALERTS` alerts."""
-
-    source: str
-    rule_name: str
-    alerts: int
-    resolved: int
-    malicious: int
-    suspicious: int
-    benign: int
-
-    @property
-    def determined(self) -> int:
-        """Of how many somebody said what they were."""
-        return self.malicious + self.suspicious + self.benign
-
-    @property
-    def benign_share(self) -> float | None:
-        """The false-positive rate, 0 to 1, of those that were determined; ``None`` where none was."""
-        return self.benign / self.determined if self.determined else None
-
-    @property
-    def is_noisy(self) -> bool:
-        """Whether it is worth a suppression, as far as figures tell."""
-        return self.determined >= ENOUGH and self.benign >= NOISY * self.determined
-
-    @property
-    def sentence(self) -> str:
-        """In words."""
-        if not self.determined:
-            return _("nothing determined yet")
-        share = {"percent": int(100 * self.benign / self.determined), "n": self.determined}
-        return _("%(percent)d %% benign of %(n)d determined") % share
-
-
-def rule_record(actor: Actor, alert: Alert) -> RuleRecord | None:
-    """The record of the rule that made ``alert``, of what ``actor`` may see, in one query; ``None`` without a rule."""
-    if not alert.rule_name:
-        return None
-    same = Alert.objects.visible_to(actor).filter(source=alert.source, rule_name=alert.rule_name)
-    last = same.filter(pk__gte=first_id_at(clock.now() - timedelta(days=RULE_DAYS))).order_by("-id")
-    words = ("malicious", "suspicious", "benign")
-    counts = last[:RULE_ALERTS].aggregate(
-        alerts=Count("pk"),
-        resolved=Count("pk", filter=Q(status="resolved")),
-        **{word: Count("pk", filter=Q(determination=word)) for word in words},
-    )
-    return RuleRecord(alert.source, alert.rule_name, **counts)

@@ -7,7 +7,6 @@ suggestion, and starts no playbook.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +21,7 @@ from opensoar import clock
 from opensoar.actors import Actor
 from opensoar.conditions import Condition, ConditionError, parse
 from opensoar.errors import Invalid
+from opensoar.remembered import Remembered
 from opensoar.timeline import Draft, append
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,6 @@ FIELDS = (
     "rule_name", "tags", "iocs", "partner", "raw", "raw_payload", "normalized",
 )  # fmt: skip
 """What is known of an alert when it comes; all else is made later, by people or by counting."""
-_FOR = 2.0  # seconds a process goes on with what it knows
 _INGEST = Actor.system("ingest")
 
 
@@ -47,17 +46,9 @@ class InForce:
     condition: Condition
 
 
-class _Known:
-    in_force: tuple[InForce, ...] = ()
-    read_at = -1e9
-
-
 def hiding(partner_id: UUID, subject: Callable[[], Mapping[str, Any]]) -> InForce | None:
     """The oldest suppression that hides a new alert of ``partner_id``; ``subject`` tells what conditions ask of it."""
-    if time.monotonic() - _Known.read_at > _FOR:
-        _Known.in_force = _read()
-        _Known.read_at = time.monotonic()
-    candidates = [one for one in _Known.in_force if one.partner_id is None or one.partner_id == partner_id]
+    candidates = [one for one in in_force() if one.partner_id is None or one.partner_id == partner_id]
     if not candidates:
         return None
     known, now = subject(), clock.now()
@@ -83,9 +74,9 @@ def _read() -> tuple[InForce, ...]:
     return tuple(found)
 
 
-def forget() -> None:
-    """Read the suppressions anew at the next alert: what changes them in this process need not wait."""
-    _Known.read_at = -1e9
+in_force = Remembered(_read)
+"""The suppressions that hide new alerts now, oldest first, at most two seconds old."""
+forget = in_force.forget
 
 
 def record_hidden(hidden: Mapping[UUID, InForce]) -> None:

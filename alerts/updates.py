@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.utils.translation import gettext as _
 
-from alerts.ingest_rows import Known
+from alerts.ingest_rows import LEARNT, Known
 from alerts.models import Alert, AlertEntry, AlertSource
 from alerts.services.suppressions import show_alert_again
 from alerts.services.triage import reopen_alert, resolve_alert, update_alert
 from alerts.source_settings import SourceSettings
 from alerts.sources.base import MAX_TAGS, NormalisedAlert
 from alerts.timeline_kinds import DuplicateReceived, SaidToBeOver
+from opensoar import clock
 from opensoar.actors import Actor
 from opensoar.timeline import Draft, record
 
 INGEST = Actor.system("ingest")
 RESOLVED, UNKNOWN = Alert.Status.RESOLVED, Alert.Determination.UNKNOWN
+_SAID_FOR = timedelta(hours=1)  # a resolved alert that goes on coming says so once in that time
 _MAX_IOCS = 500  # values of one group that an alert gathers over its repeats
 
 
@@ -98,14 +100,18 @@ def _came_again(alert: Alert, repeat: Repeat, count: int | None) -> None:
         reopen_alert(actor=INGEST, alert=alert, reason=_("It came again after it was resolved"))
         return
     kind = DuplicateReceived(delivery_id=str(repeat.delivery_id), duplicate_count=count)
-    record(AlertEntry, alert, Draft(kind, INGEST))
+    last = AlertEntry.objects.filter(subject_id=alert.pk).order_by("-seq").first()
+    if last is None or last.action != kind.action or last.recorded_at < clock.now() - _SAID_FOR:
+        record(AlertEntry, alert, Draft(kind, INGEST))
 
 
 def _refresh(alert: Alert, repeat: Repeat) -> None:
-    """What the source says now. What people have said stays: a severity they set, a determination, a tag."""
+    """What the source says now. What people have said stays: a severity they set, a determination, a tag. Whom it
+    concerns stays too, once it was said: some sources tell it later than the alert itself."""
     said, before = repeat.alert, alert.normalized
     severity = said.severity if alert.severity == before.get("severity", alert.severity) else None
-    tags = list(dict.fromkeys((*alert.tags, *said.tags)))[:MAX_TAGS]
+    tags = [*alert.tags, *(tag for tag in said.tags if tag not in alert.tags)]
+    tags = tags[: max(MAX_TAGS, len(alert.tags))]
     verdict = said.determination if alert.determination == UNKNOWN else None
     update_alert(
         actor=INGEST,
@@ -114,6 +120,7 @@ def _refresh(alert: Alert, repeat: Repeat) -> None:
         tags=tags if tags != alert.tags else None,
         determination=verdict,
         detail=_("Updated by its source"),
+        learnt={name: getattr(said, name) for name in LEARNT},
     )
     Alert.objects.filter(pk=alert.pk).update(
         normalized=said.normalized,

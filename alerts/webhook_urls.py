@@ -69,7 +69,7 @@ class ReceivedManySerializer(serializers.Serializer[Any]):
 
 
 class NotReceivedSerializer(serializers.Serializer[Any]):
-    """Why not; of a stream that was cut short also what was stored before."""
+    """Why not; of a body of many also what was stored before."""
 
     detail = serializers.CharField()
     accepted = serializers.IntegerField(required=False)
@@ -106,14 +106,15 @@ class WebhookView(APIView):
         responses={
             200: OpenApiResponse(RECEIVED, "stored"),
             202: OpenApiResponse(RECEIVED, "stored in quarantine, with the reason"),
+            400: OpenApiResponse(NotReceivedSerializer, "the body ended early"),
             401: OpenApiResponse(
                 Detail, "no token, or a wrong one; a signature that is missing, wrong or old"
             ),
             403: OpenApiResponse(Detail, "the token lacks the scope ingest"),
+            408: OpenApiResponse(NotReceivedSerializer, "the body came too slowly"),
             413: OpenApiResponse(NotReceivedSerializer, "too large"),
             429: OpenApiResponse(
-                NotReceivedSerializer,
-                "more than the token may deliver; send it again after Retry-After seconds",
+                Detail, "more than the token may deliver; send it again after Retry-After seconds"
             ),
             503: OpenApiResponse(
                 NotReceivedSerializer, "not stored; send it again after Retry-After seconds"

@@ -7,7 +7,6 @@ alert, or in quarantine with 202 and the reason.
 from __future__ import annotations
 
 import logging
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,9 +22,9 @@ from django.utils.translation import gettext as _
 from psycopg_pool import PoolTimeout
 
 from alerts import bodies, rates, signatures
-from alerts.committer import chunked, committer, store_stream
+from alerts.committer import Told, chunked, committer, store_in_parts, store_stream
 from alerts.incoming import Incoming
-from alerts.ingest import MAX_BATCH, Unavailable
+from alerts.ingest import Unavailable
 from alerts.intake import Envelope, read_body, read_item, size_text
 from alerts.payloads import (
     MAX_ITEMS,
@@ -46,12 +45,10 @@ PREFIX = "/api/v1/webhooks/"
 _ALERTS = PREFIX + "alerts"
 MAX_STREAM_BYTES = 16 * 1024 * 1024
 _UNSIGNED = ApiToken.Signature.NONE
-_COUNTED = 250  # alerts of a stream that are taken from the bucket at once
 _SMALL = 16 * 1024  # bytes that are read in a few milliseconds, whatever they hold
 _TRY_AGAIN = "Not stored; send it again in a few seconds."
+_PARTLY = "Not all of it is stored: the first alerts, which are counted, are. Send the others again in a few seconds."
 _RETRY = {"Retry-After": "5"}
-# Streams keep a thread and megabytes busy; more of them at once would store nothing sooner.
-_streams = threading.BoundedSemaphore(8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +58,14 @@ class Response:
     status: int
     headers: list[tuple[str, str]]
     body: bytes
+
+
+class _CutShort(Exception):
+    """Of a body of many not all could be stored: what went wrong, and the results of the first, which are."""
+
+    def __init__(self, error: Exception, results: list[dict[str, Any]]) -> None:
+        super().__init__(str(error))
+        self.error, self.results = error, results
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
@@ -82,16 +87,30 @@ def handle(environ: Mapping[str, Any]) -> Response:
     except PayloadTooLarge as error:
         told = _("At most %s a body, or 16 MB of application/x-ndjson")
         return _answer(413, {"detail": told % (str(error) or size_text(MAX_BYTES))})
-    except bodies.EndedEarly:
-        return _answer(400, {"detail": _("The body ended early")})
-    except (Unavailable, DatabaseFailure, PoolTimeout) as error:
-        log.warning("a webhook is answered 503: %s", error)
-        return _answer(503, {"detail": _TRY_AGAIN}, **_RETRY)
-    except Exception:
-        log.exception("a webhook failed")
-        return _answer(500, {"detail": _("Something went wrong on our side")})
+    except _CutShort as cut:
+        return _interrupted(cut.error, cut.results)
+    except Exception as error:
+        return _interrupted(error, None)
     finally:
         release_connection()
+
+
+def _interrupted(error: Exception, results: list[dict[str, Any]] | None) -> Response:
+    """What is answered to a body that is not stored, or not all of it: of many (``results``), which ones are."""
+    stored = {} if results is None else _summary(results)
+    if isinstance(
+        error, PayloadTooLarge
+    ):  # of a stream; of any other body the size is known before it is stored
+        return _answer(413, {"detail": _("At most 16 MB and 20,000 alerts in one body"), **stored})
+    if isinstance(error, bodies.EndedEarly):
+        return _answer(400, {"detail": _("The body ended early"), **stored})
+    if isinstance(error, bodies.TooSlow):
+        return _answer(408, {"detail": _("The body came too slowly"), **stored})
+    if isinstance(error, Unavailable | DatabaseFailure | PoolTimeout):
+        log.warning("a webhook is answered 503 after %d alerts: %s", len(results or ()), error)
+        return _answer(503, {"detail": _PARTLY if results else _TRY_AGAIN, **stored}, **_RETRY)
+    log.error("a webhook failed", exc_info=error)
+    return _answer(500, {"detail": _("Something went wrong on our side"), **stored})
 
 
 def _handle(environ: Mapping[str, Any]) -> Response:
@@ -110,14 +129,7 @@ def _handle(environ: Mapping[str, Any]) -> Response:
     rates.take(sender)
     key = environ.get("HTTP_IDEMPOTENCY_KEY", "")
     envelope = Envelope(sender, content_type, slug=slug, idempotency_key=key, receipt=receipt).cleaned()
-    if streamed:
-        return _stream(environ, envelope)
-    items = _whole(environ, envelope)
-    rates.charge(sender, len(items) - 1)
-    if len(items) == 1:
-        return _one(items[0], slug)
-    results = [_result(item) for item in items]
-    return _answer(_status(results), _summary(results))
+    return _stream(environ, envelope) if streamed else _whole(environ, envelope)
 
 
 def _slug(path: str) -> str | None:
@@ -145,12 +157,8 @@ def _verified(environ: Mapping[str, Any], sender: Sender, streamed: bool) -> tup
     if not streamed:
         with _limited(sender):
             return signatures.verified(environ, sender, sender.max_bytes)
-    if not _streams.acquire(timeout=2):
-        raise Unavailable("too many streams at once")
-    try:
-        return signatures.verified(environ, sender, MAX_STREAM_BYTES)
-    finally:
-        _streams.release()
+    with bodies.place(environ, sender.token_id) as placed:
+        return signatures.verified(placed, sender, MAX_STREAM_BYTES)
 
 
 @contextmanager
@@ -162,17 +170,50 @@ def _limited(sender: Sender) -> Iterator[None]:
         raise PayloadTooLarge(size_text(sender.max_bytes)) from None
 
 
-def _whole(environ: Mapping[str, Any], envelope: Envelope) -> Sequence[Incoming]:
+def _whole(environ: Mapping[str, Any], envelope: Envelope) -> Response:
     """Store the alerts of a body that is read at once."""
-    with _limited(envelope.sender):
-        body, reason = _read(environ, envelope.sender.max_bytes)
+    sender = envelope.sender
+    with _limited(sender):
+        body, reason = _read(environ, sender.max_bytes)
     if not reason and len(body) <= _SMALL:
-        return committer.read_and_store(partial(read_body, body, envelope), len(body))
+        return _small(body, envelope)
     items = [read_item(Item(body, None, reason), envelope)] if reason else read_body(body, envelope)
     release_connection()
-    for start in range(0, len(items), MAX_BATCH):
-        committer.submit(items[start : start + MAX_BATCH])
-    return items
+    if len(items) > 1:
+        return _many(sender, partial(store_in_parts, items))
+    committer.submit(items)
+    return _one(items[0], envelope.slug)
+
+
+def _small(body: bytes, envelope: Envelope) -> Response:
+    ticket = committer.hand_over_unread(
+        partial(read_body, body, envelope), len(body), envelope.sender.token_id
+    )
+    try:
+        items = ticket.wait()
+    except Unavailable as error:
+        if len(ticket.items) > 1:
+            raise _CutShort(error, [_result(item) for item in ticket.durable]) from error
+        raise
+    if len(items) == 1:
+        return _one(items[0], envelope.slug)
+    return _many(envelope.sender, lambda told: told(items))
+
+
+def _many(sender: Sender, store: Callable[[Told], object]) -> Response:
+    """Answer a body of many. ``store`` tells what is durable as it goes; that is what counts against the rate."""
+    results: list[dict[str, Any]] = []
+
+    def told(items: Sequence[Incoming]) -> None:
+        paid = len(results) or 1  # the first one was taken at the door
+        results.extend(map(_result, items))
+        rates.charge(sender, len(results) - paid)
+
+    try:
+        store(told)
+    except Exception as error:
+        raise _CutShort(error, results) from error
+    return _answer(_status(results), _summary(results))
 
 
 def _read(environ: Mapping[str, Any], limit: int) -> tuple[bytes, str]:
@@ -196,22 +237,9 @@ def _unknown_encoding(encoding: str) -> str:
 
 def _stream(environ: Mapping[str, Any], envelope: Envelope) -> Response:
     """NDJSON of up to 20,000 alerts. When it is cut short, the answer counts what was stored before."""
-    if not _streams.acquire(timeout=2):
-        raise Unavailable("too many streams at once")
-    results: list[dict[str, Any]] = []
-    try:
-        items = _stream_items(environ, envelope)
-        store_stream(chunked(items), lambda stored: results.extend(map(_result, stored)))
-    except PayloadTooLarge:
-        return _answer(413, {"detail": _("At most 16 MB and 20,000 alerts in one body"), **_summary(results)})
-    except rates.TooFast as refusal:
-        return _too_fast(refusal, **_summary(results))
-    except Unavailable as error:
-        log.warning("a stream is answered 503 after %d alerts: %s", len(results), error)
-        return _answer(503, {"detail": _TRY_AGAIN, **_summary(results)}, **_RETRY)
-    finally:
-        _streams.release()
-    return _answer(_status(results), _summary(results))
+    with bodies.place(environ, envelope.sender.token_id) as placed:
+        chunks = chunked(_stream_items(placed, envelope))
+        return _many(envelope.sender, partial(store_stream, chunks))
 
 
 def _stream_items(environ: Mapping[str, Any], envelope: Envelope) -> Iterator[Incoming]:
@@ -227,22 +255,19 @@ def _stream_items(environ: Mapping[str, Any], envelope: Envelope) -> Iterator[In
         for number, line in enumerate(bodies.lines(plain), 1):
             if number > MAX_ITEMS:
                 raise PayloadTooLarge
-            if number % _COUNTED == 0:
-                rates.take(envelope.sender, _COUNTED)
             yield read_item(parse_item(line), envelope, number)
     except bodies.Undecodable as error:
         for rest in filter(None, (error.line, error.rest)):
             number += 1
             yield read_item(Item(rest, None, error.reason), envelope)
-    rates.charge(envelope.sender, number % _COUNTED - 1)  # the first one was taken at the door
     if not number:
         yield read_item(Item(b"", None, _("the body is empty")), envelope)
 
 
-def _too_fast(refusal: rates.TooFast, **stored: Any) -> Response:
+def _too_fast(refusal: rates.TooFast) -> Response:
     told = {"most": refusal.per_minute, "wait": refusal.wait}
     detail = _("At most %(most)d alerts a minute with this token; send it again in %(wait)d seconds") % told
-    return _answer(429, {"detail": detail, **stored}, **{"Retry-After": str(refusal.wait)})
+    return _answer(429, {"detail": detail}, **{"Retry-After": str(refusal.wait)})
 
 
 def _one(item: Incoming, slug: str) -> Response:

@@ -7,13 +7,10 @@ rounds are shown.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,9 +20,8 @@ from typing import Any
 import psycopg
 
 from benchmarks import limit
-from opensoar.embedded import Embedded
+from benchmarks.servers import ROOT, ingest_token, servers
 
-ROOT = Path(__file__).resolve().parent.parent
 WEBHOOK = "/api/v1/webhooks/alerts"
 CLIENTS = (1, 16, 64)
 LINES = 1000
@@ -34,47 +30,19 @@ LINES = 1000
 def run(*, full: bool = False) -> dict[str, Any]:
     """Measure, print a table, return the figures."""
     rounds, seconds = (3, 10.0) if full else (1, 5.0)
-    root = Path(tempfile.mkdtemp(prefix="osbench-", dir="/tmp"))
-    root.chmod(0o711)
-    servers = Embedded(root / "data")
-    try:
-        urls = servers.start()
-        env = _environment(urls, root)
-        token = _prepare(env, urls.admin_url)
+    with servers() as env:
+        _make_limit_database(env)
+        token = ingest_token(env)
         ports = {"product": _free_port(), "limit": _free_port()}
         with _web("opensoar.wsgi", ports["product"], env), _web("benchmarks.limit", ports["limit"], env):
             return _measure(ports, token, rounds, seconds)
-    finally:
-        servers.destroy()
-        shutil.rmtree(root, ignore_errors=True)
 
 
-def _environment(urls: Any, root: Path) -> dict[str, str]:
-    own = ("OPENSOAR_", "DATABASE_", "REDIS_", "PLAYBOOK_")
-    return {k: v for k, v in os.environ.items() if not k.startswith(own)} | {
-        "DATABASE_URL": urls.database_url,
-        "DATABASE_OWNER_URL": urls.owner_url,
-        "REDIS_URL": urls.redis_url,
-        "OPENSOAR_DATA_DIR": str(root / "data"),
-        "OPENSOAR_SECRET_KEY": "benchmarks-" + "k" * 50,
-        "OPENSOAR_SECRETS_KEY": "YmVuY2htYXJrcy1vbmx5LWJlbmNobWFya3Mtb25seS0=",
-        "DJANGO_SETTINGS_MODULE": "opensoar.settings",
-        "LIMIT_DATABASE_URL": urls.admin_url.replace("/postgres?", "/limit?"),
-        "PYTHONPATH": str(ROOT),
-    }
-
-
-def _prepare(env: dict[str, str], admin_url: str) -> str:
-    with psycopg.connect(admin_url, autocommit=True) as connection:
+def _make_limit_database(env: dict[str, str]) -> None:
+    with psycopg.connect(env["ADMIN_DATABASE_URL"], autocommit=True) as connection:
         connection.execute('CREATE DATABASE "limit"')
     with psycopg.connect(env["LIMIT_DATABASE_URL"], autocommit=True) as connection:
         connection.execute(limit.TABLES)
-    manage = [sys.executable, str(ROOT / "manage.py")]
-    subprocess.check_call([*manage, "migrate", "-v0"], env=env)
-    created = subprocess.check_output(
-        [*manage, "create_token", "benchmark", "--scope", "ingest", "--json"], env=env
-    )
-    return str(json.loads(created)["token"])
 
 
 @contextmanager

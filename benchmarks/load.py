@@ -11,44 +11,48 @@ import json
 import random
 import sys
 import time
-import uuid
+from typing import Any
 
 _DESCRIPTION = "PowerShell started by a mail attachment fetched a script from the internet and wrote it to the temp folder. "
+_DICE = random.Random()  # from the system's entropy: no two clients send the same
+
+
+def fields(dice: random.Random) -> dict[str, Any]:
+    """About 1.2 kB of JSON with two addresses and a hash; unique, or the same again from dice of the same seed."""
+    octet = dice.randrange
+    return {
+        "source": "edr",
+        "source_id": f"{dice.getrandbits(128):032x}",
+        "rule_name": "Suspicious PowerShell download on a workstation",
+        "severity": "low",
+        "description": _DESCRIPTION * 2,
+        "timestamp": "2026-01-02T03:04:05+00:00",
+        "source_ip": f"10.0.{octet(78)}.{octet(256)}",
+        "dest_ip": f"{octet(1, 224)}.{octet(256)}.{octet(256)}.{octet(1, 255)}",
+        "hostname": f"ws-{octet(4000)}",
+        "user": {"name": f"user{octet(900)}", "department": "finance"},
+        "process": {
+            "name": "powershell.exe",
+            "pid": octet(65_000),
+            "command_line": "powershell.exe -NoP -W Hidden -Enc SQBFAFgAIAAoAE4AZQB3AC0ATwBiAGoAZQBjAHQA",
+            "parent": {"name": "winword.exe", "pid": octet(65_000)},
+            "sha256": f"{dice.getrandbits(256):064x}",
+        },
+        "network": {
+            "protocol": "tcp",
+            "port": 443,
+            "bytes_out": octet(90_000),
+            "bytes_in": octet(900_000),
+        },
+        "rule": {"id": f"R-{octet(200)}", "version": 7, "mitre": ["T1059.001", "T1105"]},
+        "tags": ["endpoint", "powershell", dice.choice(["phishing", "malware"])],
+        "agent": {"version": "8.14.2", "os": "Windows 11 23H2"},
+    }
 
 
 def alert() -> bytes:
-    """About 1.2 kB, unique, with two addresses and a hash."""
-    octet = random.randrange
-    return json.dumps(
-        {
-            "source": "edr",
-            "source_id": uuid.uuid4().hex,
-            "rule_name": "Suspicious PowerShell download on a workstation",
-            "severity": "low",
-            "description": _DESCRIPTION * 2,
-            "timestamp": "2026-01-02T03:04:05+00:00",
-            "source_ip": f"10.0.{octet(78)}.{octet(256)}",
-            "dest_ip": f"{octet(1, 224)}.{octet(256)}.{octet(256)}.{octet(1, 255)}",
-            "hostname": f"ws-{octet(4000)}",
-            "user": {"name": f"user{octet(900)}", "department": "finance"},
-            "process": {
-                "name": "powershell.exe",
-                "pid": octet(65_000),
-                "command_line": "powershell.exe -NoP -W Hidden -Enc SQBFAFgAIAAoAE4AZQB3AC0ATwBiAGoAZQBjAHQA",
-                "parent": {"name": "winword.exe", "pid": octet(65_000)},
-                "sha256": f"{random.getrandbits(256):064x}",
-            },
-            "network": {
-                "protocol": "tcp",
-                "port": 443,
-                "bytes_out": octet(90_000),
-                "bytes_in": octet(900_000),
-            },
-            "rule": {"id": f"R-{octet(200)}", "version": 7, "mitre": ["T1059.001", "T1105"]},
-            "tags": ["endpoint", "powershell", random.choice(["phishing", "malware"])],
-            "agent": {"version": "8.14.2", "os": "Windows 11 23H2"},
-        }
-    ).encode()
+    """A unique one, as it is sent."""
+    return json.dumps(fields(_DICE)).encode()
 
 
 def request(path: str, token: str, lines: int) -> bytes:

@@ -1,6 +1,6 @@
-"""Observables: precision and recall on the labelled corpus, and time on an alert and on hostile text.
+"""Observables: precision and recall on the labelled corpora, and time on an alert and on hostile text.
 
-``python -m benchmarks.observables`` measures ours and, where they can be imported, iocsearcher and ioc-finder. They are
+``python -m benchmarks observables`` measures ours and, where they can be imported, iocsearcher and ioc-finder. They are
 no requirements: install them elsewhere and name the place in ``PYTHONPATH``. Their types are counted under ours, their
 values are written as ours, and types they do not know are not held against them; payloads are given to them as JSON.
 """
@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import importlib
 import json
+import sys
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from alerts.iocs import canonical, extract
 from tests.alerts.observables.hostile import UNITS
-from tests.alerts.observables.test_corpus import Result, corpus, found_in, labels
+from tests.alerts.observables.test_corpus import FOLDERS, Result, corpus, found_in, labels
 
 type Value = tuple[str, str]
 type Finder = Callable[[dict[str, Any]], set[Value]]
@@ -44,9 +45,20 @@ _IOC_FINDER = {
 }  # fmt: skip
 
 
-def main() -> None:
-    """Print one table for each finder there is, then our times."""
-    print(f"ours\n{score(found_in, None).report()}\n")
+def run(*, full: bool = False) -> dict[str, Any]:
+    """Measure, print one table for each finder there is, then our times; return the figures."""
+    results: dict[str, Any] = {folder: _finders(folder) for folder in FOLDERS}
+    alert = 1e6 * best(lambda: extract(ALERT), 2_000 if full else 500)
+    slowest = max((seconds(unit), unit) for unit in UNITS)
+    print(f"an alert: {alert:.0f} µs")
+    print(f"{len(UNITS)} hostile strings of 1 MB: the slowest takes {slowest[0]:.2f} s ({slowest[1]!r})")
+    return results | {"alert_us": round(alert), "slowest_megabyte_s": round(slowest[0], 2)}
+
+
+def _finders(folder: str) -> dict[str, Any]:
+    ours = score(found_in, None, folder)
+    print(f"{folder}: ours\n{ours.report()}\n")
+    results: dict[str, Any] = {"ours": _figures(ours)}
     for name, kinds, made in (
         ("iocsearcher", _IOCSEARCHER, _iocsearcher),
         ("ioc_finder", _IOC_FINDER, _ioc_finder),
@@ -57,18 +69,22 @@ def main() -> None:
             print(f"{name} is not installed here\n")
             continue
         begin = time.process_time()
-        result = score(made(module), set(kinds.values()))
+        result = score(made(module), set(kinds.values()), folder)
         result.remarks.clear()
-        print(f"{name}, {time.process_time() - begin:.1f} s for the corpus\n{result.report()}\n")
-    print(f"an alert: {1e6 * best(lambda: extract(ALERT)):.0f} µs")
-    slowest = max((seconds(unit), unit) for unit in UNITS)
-    print(f"{len(UNITS)} hostile strings of 1 MB: the slowest takes {slowest[0]:.2f} s ({slowest[1]!r})")
+        took = time.process_time() - begin
+        print(f"{folder}: {name}, {took:.1f} s\n{result.report()}\n")
+        results[name] = _figures(result) | {"seconds": round(took, 1)}
+    return results
 
 
-def score(find: Finder, kinds: set[str] | None) -> Result:
-    """What ``find`` makes of the corpus, of ``kinds`` only where some are given."""
+def _figures(result: Result) -> dict[str, Any]:
+    return {"precision": round(result.all.precision, 4), "recall": round(result.all.recall, 4)}
+
+
+def score(find: Finder, kinds: set[str] | None, folder: str) -> Result:
+    """What ``find`` makes of a corpus, of ``kinds`` only where some are given."""
     read = Result()
-    for entry in corpus():
+    for entry in corpus(folder):
         expected, found = labels(entry, "expected"), find(entry)
         if kinds is not None:
             expected = {value for value in expected if value[0] in kinds}
@@ -133,4 +149,4 @@ def _ioc_finder(module: Any) -> Finder:
 
 
 if __name__ == "__main__":
-    main()
+    run(full="--full" in sys.argv)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.utils.translation import gettext as _
 
 from alerts.models import Alert
@@ -21,6 +22,7 @@ from opensoar.accounts.models import ProductSettings
 from opensoar.actors import Actor
 from opensoar.errors import ServiceError
 
+logger = logging.getLogger(__name__)
 TELLING = ("artefact", "network", "vendor")  # what ties alerts also where much time lies between them
 SHOWN = 3
 
@@ -108,21 +110,29 @@ def link_by_rule(fresh: Iterable[Known]) -> int:
         return 0
     linked = 0
     for known in fresh:
-        if not candidates(SUGGESTER).filter(pk=known.alert.pk).exists():
-            continue
-        for found in _found(SUGGESTER, known):
-            if found.score < score or _was_taken_out(found.incident, known.alert):
-                continue
-            why = _("score %(score)d: %(why)s") % {"score": found.score, "why": found.why}
-            try:
-                with transaction.atomic():
-                    linked += link_alerts(
-                        actor=SUGGESTER, incident=found.incident, alerts=[known.alert], why=why
-                    )[1]
-            except ServiceError:  # moved to another partner, or archived, meanwhile
-                continue
-            break
+        try:
+            with transaction.atomic():
+                linked += _link(known, score)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:  # whatever listens to links must not keep all others from being grouped
+            logger.exception("alert %s was not linked by rule", known.alert.pk)
     return linked
+
+
+def _link(known: Known, score: int) -> int:
+    if not candidates(SUGGESTER).filter(pk=known.alert.pk).exists():
+        return 0
+    for found in _found(SUGGESTER, known):
+        if found.score < score or _was_taken_out(found.incident, known.alert):
+            continue
+        why = _("score %(score)d: %(why)s") % {"score": found.score, "why": found.why}
+        try:
+            with transaction.atomic():
+                return link_alerts(actor=SUGGESTER, incident=found.incident, alerts=[known.alert], why=why)[1]
+        except ServiceError:  # moved to another partner, or archived, meanwhile
+            continue
+    return 0
 
 
 def _was_taken_out(incident: Incident, alert: Alert) -> bool:

@@ -8,8 +8,9 @@ from uuid import UUID
 
 from django.utils.translation import gettext as _
 
+from alerts import exclusions
 from alerts.models import Alert, AlertObservable
-from incidents.grouping import OBSERVED, Fact, ip_entities, key_for
+from incidents.grouping import ADDRESSES, OBSERVED, Fact, ip_entities, key_for
 
 # What the public API and pages call a kind of entity.
 NAMES = {
@@ -33,7 +34,7 @@ class Known:
     def role(self, key: int) -> str:
         """What the entity of a key is to this alert: an address is its source, its destination or just mentioned."""
         kind, value = self.entities[key]
-        if kind in ("external_ip", "internal_ip"):
+        if kind in ADDRESSES:
             if value == str(self.alert.source_ip):
                 return "source_ip"
             if value == str(self.alert.dest_ip):
@@ -57,18 +58,30 @@ def entities_of(alert: Alert, observed: Iterable[tuple[str, str]]) -> Iterator[t
     if alert.username and alert.username.strip():
         yield "user", alert.username.strip().lower()
     for address in {alert.source_ip, alert.dest_ip} - {None}:
-        yield from ip_entities(str(address))
+        yield from _address_entities(str(address))
     if alert.group_key:
         yield "group_key", alert.group_key
     for kind, value in observed:
         if kind == "ip":
-            yield from ip_entities(value)
-        elif kind in OBSERVED:
+            yield from _address_entities(value)
+        elif kind in OBSERVED and exclusions.current().kind_of(kind, value) != exclusions.ALLOWED:
             yield OBSERVED[kind], value
     if alert.rule_name:
         yield "rule", alert.rule_name
         if alert.hostname:
             yield "habit", f"{alert.rule_name}\0{alert.hostname.strip().lower()}"
+
+
+def _address_entities(value: str) -> Iterator[tuple[str, str]]:
+    """What is harmless ties nothing; an address of ours is a place, wherever it lies."""
+    ours = exclusions.current().kind_of("ip", value)
+    if ours == exclusions.ALLOWED:
+        return
+    for kind, found in ip_entities(value):
+        if ours != exclusions.OWN:
+            yield kind, found
+        elif kind != "cidr":
+            yield "internal_ip", found
 
 
 def know(alert: Alert, observed: Iterable[tuple[str, str]]) -> Known:

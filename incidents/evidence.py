@@ -158,7 +158,7 @@ def evidence(
     return Evidence(
         count=len(members),
         rank=max(member.alert.severity_rank for member in members),
-        rules=len({member.alert.rule_name for member in members}),
+        rules=len({member.alert.rule_name for member in members} - {None, ""}),
         seconds=max(times) - min(times),
         shared=tuple(_told(found, carriers)),
     )

@@ -134,6 +134,17 @@ class LinkIncidentForm(VerbForm):
     )
 
 
+class DismissForm(VerbForm):
+    """Why alerts do not belong together, or are no incident."""
+
+    reason = forms.CharField(
+        label=_("Reason"),
+        max_length=500,
+        required=False,
+        help_text=_("May be empty. The alerts stay in the queue."),
+    )
+
+
 class ExcludeForm(VerbForm):
     """Which of the shared entities must not group alerts, why and how long."""
 

@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Protocol
 
+from alerts.iocs import is_internal
+
 WINDOW_DAYS = 30
 WINDOW = WINDOW_DAYS * 86_400.0  # seconds in which rarity is counted
 HUB = 400  # carriers in the window: more than that tie nothing, and no more than that are ever looked at
@@ -65,6 +67,7 @@ KINDS = {
     "rule": Kind(30, "rule", 0.0, 0.0),
     "habit": Kind(31, "habit", 0.0, 0.0),
 }
+ADDRESSES = frozenset({"external_ip", "internal_ip"})
 # Types of observables, as kinds.
 OBSERVED = {
     "md5": "hash", "sha1": "hash", "sha256": "hash", "sha512": "hash", "url": "url", "domain": "domain",
@@ -108,23 +111,12 @@ def ip_entities(value: str) -> Iterator[tuple[str, str]]:
         return
     if str(address) in EVERYBODYS:
         return
-    if address.is_private and not _documentation(address):
+    if is_internal("ip", str(address)):
         yield "internal_ip", str(address)
         return
     yield "external_ip", str(address)
     prefix = 24 if address.version == 4 else 64
     yield "cidr", str(ipaddress.ip_network((address, prefix), strict=False))
-
-
-def _documentation(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """Addresses of examples are not the internet's and nobody's own network either."""
-    return any(address in network for network in _EXAMPLES if network.version == address.version)
-
-
-_EXAMPLES = [
-    ipaddress.ip_network(text)
-    for text in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")
-]
 
 
 def step(count: int) -> int:

@@ -20,8 +20,8 @@ from incidents import grouping
 from incidents.candidates import candidates
 from incidents.entities import Known, known_alerts
 from incidents.evidence import Evidence, evidence
-from incidents.grouping import HABIT, HUB, RULE, Fact
-from incidents.models import GroupedAlert, SuggestionExclusion, SuggestionGroup, SuggestionQueue
+from incidents.grouping import ADDRESSES, HABIT, HUB, RULE, Fact
+from incidents.models import GroupedAlert, SuggestionExclusion, SuggestionGroup
 from opensoar import clock
 from opensoar.accounts.models import Partner, ProductSettings
 from opensoar.actors import Actor
@@ -98,16 +98,25 @@ def window_start() -> datetime:
     return today - timedelta(days=grouping.WINDOW_DAYS)
 
 
-@transaction.atomic
 def advance(limit: int = BATCH) -> int:
     """Look at up to ``limit`` changed alerts and as many that leave the window; how many there were.
 
-    0: nothing is left to do, or another process is at it.
+    0: nothing is left to do, or another process is at it. What is new is then linked where the settings say so, each in
+    a transaction of its own: no row of an incident is locked while others are grouped.
     """
+    from incidents.belonging import link_by_rule
+
+    done, fresh = _advance(limit)
+    link_by_rule(fresh)
+    return done
+
+
+@transaction.atomic
+def _advance(limit: int) -> tuple[int, list[Known]]:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", (LOCK,))
         if not cursor.fetchone()[0]:
-            return 0
+            return 0, []
         cursor.execute(_TAKE, (limit,))
         taken = {alert_id for (alert_id,) in cursor.fetchall()}
     start = window_start()
@@ -115,14 +124,11 @@ def advance(limit: int = BATCH) -> int:
     flipped = _flip_exclusions()
     fading = _fading() if not taken else set()
     if not (taken or old_ones or flipped or fading):
-        return 0
+        return 0, []
     change = _Change(taken | old_ones, flipped, start)
     change.apply()
     renew(change.stale | fading)
-    from incidents.belonging import link_by_rule
-
-    link_by_rule(change.fresh)
-    return len(taken) + len(old_ones) + len(flipped) + len(fading)
+    return len(taken) + len(old_ones) + len(flipped) + len(fading), change.fresh
 
 
 def take_turn() -> None:
@@ -137,11 +143,6 @@ def catch_up() -> int:
     while some := advance():
         done += some
     return done
-
-
-def requeue(ids: Iterable[UUID]) -> None:
-    """Have these alerts looked at again."""
-    SuggestionQueue.objects.bulk_create([SuggestionQueue(alert_id=pk) for pk in ids], batch_size=5_000)
 
 
 def rebuild(progress: Callable[[int], object] = lambda done: None) -> int:
@@ -174,7 +175,9 @@ def excluded_keys() -> set[int]:
 
 def _keys_of(row: SuggestionExclusion, everybody: Iterable[UUID]) -> set[int]:
     partners = [row.partner_id] if row.partner_id else everybody
-    return {grouping.key_for(pk.bytes, row.entity, row.value) for pk in partners if pk}
+    # An admin may call an address ours before or after somebody excluded it.
+    kinds = ADDRESSES if row.entity in ADDRESSES else (row.entity,)
+    return {grouping.key_for(pk.bytes, kind, row.value) for pk in partners if pk for kind in kinds}
 
 
 def _flip_exclusions() -> set[int]:

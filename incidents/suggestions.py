@@ -40,6 +40,18 @@ FROM incidents_groupedalert g JOIN ({candidates}) AS c ON c.id = g.alert_id
 WHERE g.group_id = ANY(%s) GROUP BY g.group_id HAVING count(*) > 1"""
 
 
+HASHES = {32: "md5", 40: "sha1", 64: "sha256", 128: "sha512"}  # by their length
+
+
+def _type_of(shared: Shared) -> str:
+    """The type of observable that an entity is."""
+    if shared.entity == "hash":
+        return HASHES.get(len(shared.value), "other")
+    return {"source_ip": "ip", "dest_ip": "ip", "group_key": "other", "cidr": "other"}.get(
+        shared.entity, shared.entity
+    )
+
+
 @dataclass(slots=True)
 class Suggestion:
     """Two or more alerts that may be one incident. ``alerts`` are the newest 20, ``alert_ids`` all, newest first."""
@@ -95,10 +107,7 @@ class Suggestion:
     @property
     def shared(self) -> list[tuple[str, str]]:
         """What is shared, as (type of observable, value), strongest first."""
-        types = {
-            "source_ip": "ip", "dest_ip": "ip", "group_key": "other", "hash": "sha256", "cidr": "other",
-        }  # fmt: skip
-        return [(types.get(one.entity, one.entity), one.value) for one in self.evidence.shared[:4]]
+        return [(_type_of(one), one.value) for one in self.evidence.shared[:4]]
 
     @property
     def partner(self) -> Partner:

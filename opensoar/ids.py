@@ -14,6 +14,9 @@ def uuid7() -> uuid.UUID:
 
 
 def first_id_at(moment: datetime) -> uuid.UUID:
-    """The smallest id that :func:`uuid7` gives at ``moment`` (aware): newer rows have greater ones."""
-    milliseconds = int(moment.timestamp() * 1000)
+    """The smallest id that :func:`uuid7` gives at ``moment`` (aware): newer rows have greater ones.
+
+    Before 1970 there was none: the smallest of all.
+    """
+    milliseconds = max(0, int(moment.timestamp() * 1000))
     return uuid.UUID(int=milliseconds << 80 | 0x7 << 76 | 0x2 << 62)

@@ -14,7 +14,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from alerts.models import Alert, Severity
+from alerts.models import Alert, Delivery, Severity, SourceHealth
 from alerts.querysets import AlertQuerySet
 from alerts.serializers import AlertSerializer, show_alerts
 from opensoar.accounts.models import Partner
@@ -24,6 +24,7 @@ from playbooks_engine.models import LIVE_STATES, PlaybookRun
 from playbooks_engine.serializers import RunSerializer, show_runs
 
 QUEUE, MINE, RECENT = 10, 50, 5
+QUARANTINED = 10_000
 RESOLVED = Alert.Status.RESOLVED
 
 
@@ -45,6 +46,10 @@ class StatsSerializer(serializers.Serializer[Any]):
     mttr_seconds = serializers.FloatField(
         allow_null=True, help_text="from creation to resolution, on average"
     )
+    silent_sources = serializers.IntegerField(help_text="sources that are silent for thrice their usual gap")
+    quarantined_deliveries = serializers.IntegerField(
+        help_text="bodies that wait for a look, counted up to 10,000"
+    )
     priority_queue = AlertSerializer(many=True)
     my_alerts = AlertSerializer(many=True)
     recent_runs = RunSerializer(many=True)
@@ -57,7 +62,8 @@ class DashboardView(ApiView):
     @extend_schema(operation_id="dashboard_stats", responses=StatsSerializer, tags=["dashboard"])
     def get(self, request: Request) -> Response:
         """Counts and short lists of what the caller sees; runs only for those who may read playbooks."""
-        return Response(_alert_counts(self.actor) | _alert_lists(self.actor) | _runs(self.actor))
+        actor = self.actor
+        return Response(_alert_counts(actor) | _sources(actor) | _alert_lists(actor) | _runs(actor))
 
 
 def _alert_counts(actor: Actor) -> dict[str, Any]:
@@ -110,6 +116,14 @@ def _grouped(actor: Actor) -> list[dict[str, Any]]:
         )
     )
     return [dict(group) for group in groups]
+
+
+def _sources(actor: Actor) -> dict[str, int]:
+    waiting = Delivery.objects.visible_to(actor).filter(state=Delivery.State.QUARANTINED)
+    return {
+        "silent_sources": SourceHealth.objects.visible_to(actor).filter(silent_since__isnull=False).count(),
+        "quarantined_deliveries": waiting.order_by()[:QUARANTINED].count(),
+    }
 
 
 def _complete(found: Counter[Any], words: list[str]) -> dict[str, int]:

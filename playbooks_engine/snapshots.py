@@ -12,6 +12,7 @@ from uuid import UUID
 from django.db.models import prefetch_related_objects
 
 from alerts.models import Alert, AlertCounter, AlertObservable, Delivery, Observable
+from alerts.subjects import subject_of
 from incidents.models import Incident, IncidentAlert
 from opensoar.accounts.models import Partner
 
@@ -52,35 +53,15 @@ def alert_snapshot(alert: Alert) -> dict[str, Any]:
         read_for_snapshots([alert])
     counter, latest = alert.read  # type: ignore[attr-defined]
     owner = alert.assigned_to
-    return {
-        "id": str(alert.pk),
-        "source": alert.source,
-        "source_id": alert.source_id,
-        "title": alert.title,
-        "description": alert.description,
-        "severity": alert.severity,
-        "status": alert.status,
-        "determination": alert.determination,
-        "source_ip": alert.source_ip,
-        "dest_ip": alert.dest_ip,
-        "hostname": alert.hostname,
-        "username": alert.username,
-        "rule_name": alert.rule_name,
-        "tags": alert.tags,
-        "iocs": alert.iocs,
-        "partner": alert.partner.public_slug,
-        "raw_payload": latest.payload if latest else None,
-        "normalized": alert.normalized,
+    return subject_of(alert, latest.payload if latest else None) | {
         "duplicate_count": counter.duplicate_count if counter else 1,
         "first_seen": _iso(counter.first_seen if counter else alert.created_at),
         "last_seen": _iso(counter.last_seen if counter else alert.created_at),
         "assigned_to": str(owner.pk) if owner else None,
         "assigned_username": owner.username if owner else None,
-        "correlation_id": str(alert.correlation_id),
         "created_at": _iso(alert.created_at),
         "updated_at": _iso(alert.updated_at),
         "resolved_at": _iso(alert.resolved_at),
-        "resolve_reason": alert.resolve_reason,
     }
 
 

@@ -17,7 +17,14 @@ TEMPLATE = "opensoar_template"
 
 
 def create_template(servers: Servers) -> None:
-    """A database owned and migrated by the owner's role, as in production; the tests work as the application's."""
+    """A database owned and migrated by the owner's role, as in production; the tests work as the application's.
+
+    It is there already where several sessions share their servers, one after the other.
+    """
+    servers.start()
+    with psycopg.connect(servers.url(ADMIN, "postgres"), autocommit=True) as connection:
+        if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (TEMPLATE,)).fetchone():
+            return
     with empty(servers, TEMPLATE):
         call_command("migrate", verbosity=0, interactive=False)
 

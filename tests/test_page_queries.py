@@ -40,6 +40,7 @@ LIMITS = {
     # How its rule has done, what hides it: a question each.
     "alert": 20,
     "alert live": 20,
+    "rules": 5,
     "suppressions": 7,
     "suppress": 9,
     "deliveries": 6,
@@ -130,6 +131,7 @@ def asked(client: Client, alert: Alert, incident: Incident) -> dict[str, int]:
         "alert": reverse("alerts:detail", args=[alert.pk]),
         "alert live": reverse("alerts:live", args=[alert.pk]),
         "deliveries": reverse("alerts:deliveries", args=[alert.pk]),
+        "rules": reverse("alerts:rules"),
         "suppressions": reverse("suppressions:list"),
         "suppress": f"{reverse('suppressions:create')}?alert={alert.pk}",
         "ledger": reverse("deliveries:list"),

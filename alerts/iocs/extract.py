@@ -77,9 +77,11 @@ def extract_walk(visited: Walk, *, limit: int = 200) -> Extraction:
     return collector.result()
 
 
-def parse_text(text: str, *, limit: int = 1000) -> list[ObservableValue]:
+def parse_text(text: str, *, limit: int = 1000) -> Extraction:
     """What a person's pasted text mentions, for the page that previews it. File names and registry keys included."""
     collector = _Collector(limit)
+    if len(text) > MAX_TEXT:
+        collector.notes[f"text beyond {MAX_TEXT} characters was not read"] = None
     for line in text[:MAX_TEXT].splitlines():
         keys, line = registry_keys(line.strip())
         for key in keys:
@@ -90,7 +92,7 @@ def parse_text(text: str, *, limit: int = 1000) -> list[ObservableValue]:
             collector.scan(line, "", Hint(), filenames=True)
         if collector.full:
             break
-    return list(collector.result().observables)
+    return collector.result()
 
 
 class _Collector:

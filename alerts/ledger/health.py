@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 from alerts import sources
 from alerts.incoming import dedupe_key
 from alerts.ingest import store
-from alerts.intake import Envelope, read_body
+from alerts.intake import OWN_SOURCE, Envelope, read_body
 from alerts.ledger import rhythm
 from alerts.ledger.sweeps import taken
 from alerts.models import Alert, SourceHealth, SourceHour
@@ -29,7 +29,6 @@ from alerts.services import comment_alert, resolve_alert
 from opensoar.actors import Actor
 from opensoar.ids import first_id_at
 
-OWN_SOURCE = "opensoar"
 KEEPER = Actor.system("source health")
 ROWS = 50_000  # deliveries in one look
 # An id is given up to 15 seconds before its row can be seen (a sender waits 10 for it, the database is waited for 5).

@@ -2,11 +2,12 @@
 
 from alerts.services.bulk import bulk
 from alerts.services.comments import comment_alert, edit_comment
-from alerts.services.exclusions import delete_exclusion, save_exclusion
+from alerts.services.exclusions import allow_domains, delete_exclusion, save_exclusion
 from alerts.services.observables import (
     add_enrichment,
     add_observables,
     create_observable,
+    recognised,
     remove_enrichment,
     tag_observable,
     upsert_observables,
@@ -27,6 +28,7 @@ __all__ = [
     "UNSET",
     "add_enrichment",
     "add_observables",
+    "allow_domains",
     "archive_alert",
     "assign_alert",
     "bulk",
@@ -38,6 +40,7 @@ __all__ = [
     "delete_source",
     "edit_comment",
     "end_suppression",
+    "recognised",
     "remove_enrichment",
     "reopen_alert",
     "resolve_alert",

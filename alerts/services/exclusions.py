@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -49,6 +50,33 @@ def save_exclusion(
     row.save(force_insert=is_new, update_fields=None if is_new else ("kind", "value", "reason", "updated_at"))
     _audit(actor, "exclusion_created" if is_new else "exclusion_changed", row)
     return row
+
+
+@transaction.atomic
+def allow_domains(*, actor: Actor, names: Iterable[str], reason: str) -> tuple[int, list[str]]:
+    """Call many domains harmless at once, such as the most visited ones; how many were new, and what is no domain.
+
+    What is listed already stays as it is. Names below which anybody may have a site (``blogspot.com``) are refused as by
+    :func:`save_exclusion`.
+    """
+    reason, refused = required_text(reason, field="reason", limit=500), list[str]()
+    values = dict[str, None]()
+    for name in names:
+        try:
+            values[_network_or_domain(name.strip())] = None
+        except Invalid:
+            refused.append(name)
+    known = set(ObservableExclusion.objects.filter(value__in=values).values_list("value", flat=True))
+    rows = [
+        ObservableExclusion(kind=exclusions.ALLOWED, value=value, reason=reason)
+        for value in values
+        if value not in known
+    ]
+    ObservableExclusion.objects.bulk_create(rows)
+    detail = {"reason": reason, "domains": len(rows)}
+    audit(actor=actor, action="domains_allowed", object_kind="exclusion", object_id="", detail=detail)
+    transaction.on_commit(exclusions.forget)
+    return len(rows), refused
 
 
 @transaction.atomic

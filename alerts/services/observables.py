@@ -30,6 +30,20 @@ MAX_AT_ONCE = 500
 type TypedValue = tuple[str, str]
 
 
+def recognised(text: str) -> list[TypedValue]:
+    """Type and canonical value of everything a pasted text mentions.
+
+    Raises:
+        Invalid: nothing, or more than is read at once.
+    """
+    found = iocs.parse_text(text)
+    if found.notes:
+        raise Invalid(_("Too much at once: %s. Add it in parts.") % "; ".join(found.notes), field="text")
+    if not found.observables:
+        raise Invalid(_("Nothing in this text looks like an observable."), field="text")
+    return [(one.type, one.value) for one in found.observables]
+
+
 def value_hash(value: str) -> bytes:
     """What makes a canonical value unique; a URL may be longer than an index entry."""
     return hashlib.sha256(value.encode()).digest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -70,11 +70,17 @@ def update_alert(
     expected_version: int | None = None,
     detail: str | None = None,
     metadata: dict[str, Any] | None = None,
+    learnt: Mapping[str, str | None] | None = None,
 ) -> Alert:
     """Change any of these fields at once; one entry per field that changed, none if nothing did.
 
     ``detail`` (else the reason) becomes the text of the first entry. ``partner=None`` means the partner that every
-    installation has, ``assigned_to=None`` nobody. Raises :class:`Invalid`, :class:`Stale`, :class:`NotFound`.
+    installation has, ``assigned_to=None`` nobody. Of ``learnt`` only what is still empty is filled in.
+
+    Raises:
+        Invalid: a value is none of these words, or too long.
+        Stale: the alert is of another version by now.
+        NotFound: nobody of that name, or no such partner.
     """
     text = detail if detail is not None else resolve_reason
     edit = _begin(
@@ -98,6 +104,8 @@ def update_alert(
         _set_severity(edit, severity)
     if tags is not None:
         _set_tags(edit, tags)
+    if learnt is not None:
+        _fill_in(edit, learnt)
     if resolve_reason is not None:
         _set_reason(edit, resolve_reason)
     return _finish(edit, was=was)
@@ -262,6 +270,13 @@ def _set_tags(edit: Edit, tags: Iterable[str]) -> None:
         added = tuple(tag for tag in after if tag not in before)
         removed = tuple(tag for tag in before if tag not in after)
         edit.note(TagsChanged(added=added, removed=removed, metadata=edit.metadata))
+
+
+def _fill_in(edit: Edit, learnt: Mapping[str, str | None]) -> None:
+    new = {name: value for name, value in learnt.items() if value and not getattr(edit.subject, name)}
+    if new:
+        edit.set(**new)
+        edit.note(DetailsChanged(fields=tuple(new), metadata=edit.metadata))
 
 
 def _set_reason(edit: Edit, reason: str) -> None:

@@ -197,10 +197,8 @@ def _source(reader: Reader) -> str | None:
 
 def _determination(reader: Reader) -> str | None:
     for _, value in reader.values(names.DETERMINATION):
-        if type(value) is str:
-            known = names.VERDICTS.get(value.strip().lower().replace("_", " ").replace("-", " "))
-            if known:
-                return known
+        if known := names.verdict(value):
+            return known
     return None
 
 

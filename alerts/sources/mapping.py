@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -30,6 +31,7 @@ from alerts.sources.base import (
     Reader,
     techniques_in,
 )
+from alerts.sources.names import has_ended, verdict
 from alerts.sources.severity import Severities
 
 _MAX_EMBEDDED = 262_144  # characters of JSON in a string that are still read as JSON
@@ -63,6 +65,10 @@ class Mapping:
     group_key: str = ""
     vendor_url: str = ""
     partner: str = ""
+    determination: str = ""
+    """What it turned out to be, in words such as "false positive"."""
+    status: str = ""
+    """Its state; words such as "closed" end the alert."""
     process: str = ""
     """Names of processes; they become observables, like the next three."""
     command_line: str = ""
@@ -112,11 +118,12 @@ def read(reader: Reader, mapping: Mapping, severities: Severities, **found: Any)
         "group_key": key("group_key", MAX_GROUP_KEY),
         "vendor_url": web_link(reader, [found.get("vendor_url"), *reader.every(*paths["vendor_url"])]),
         "partner": text("partner", MAX_PARTNER),
-        "determination": found.get("determination"),
+        "determination": found.get("determination") or _first(reader, paths["determination"], verdict),
     }
     event_at = found.get("event_at") or reader.time(paths["event_at"])
     own = (*found.get("observables", ()), *_entities(reader, paths))
-    over, only = bool(found.get("resolved")), bool(found.get("only_closes"))
+    over = bool(found.get("resolved") or _first(reader, paths["status"], has_ended))
+    only = bool(found.get("only_closes"))
     return finish(reader, values, event_at, own, resolved=over, only_closes=only)
 
 
@@ -250,6 +257,11 @@ def with_embedded_json(payload: dict[str, Any], *paths: str) -> dict[str, Any]:
                 except (json.JSONDecodeError, RecursionError):
                     continue
     return payload
+
+
+def _first[T](reader: Reader, paths: tuple[str, ...], meaning: Callable[[Any], T]) -> T | None:
+    """What the first of ``paths`` that means something means."""
+    return next((known for path in paths if (known := meaning(reader.raw(path)))), None)
 
 
 def _severity(reader: Reader, paths: tuple[str, ...], severities: Severities, own: Any) -> str:

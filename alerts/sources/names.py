@@ -6,6 +6,8 @@ nested and flat alike. A *tail* matches at any depth, so it must be a name that 
 
 from __future__ import annotations
 
+from typing import Any
+
 from alerts.sources import severity
 from alerts.sources.severity import Scale
 
@@ -160,3 +162,23 @@ VERDICTS = {
     "undetermined": "unknown",
 }
 """What others call a determination → ours. Other words say nothing."""
+
+
+def verdict(value: Any) -> str | None:
+    """The determination that a value of some product names."""
+    return VERDICTS.get(_word(value)) if type(value) is str else None
+
+
+ENDED = frozenset(_words("resolved closed done ended cleared recovered ok inactive remediated")) | {
+    "auto resolved"
+}
+"""States in which an alert is over, in the words of most products."""
+
+
+def has_ended(value: Any) -> bool:
+    """Whether a state of some product says that the alert is over."""
+    return type(value) is str and _word(value) in ENDED
+
+
+def _word(value: str) -> str:
+    return value.strip().lower().replace("_", " ").replace("-", " ")

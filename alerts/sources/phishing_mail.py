@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from alerts.iocs import ObservableValue
+from alerts.iocs import ObservableValue, extract
 from alerts.sources.base import NormalisedAlert, Reader
 from alerts.sources.mapping import Mapping, observable, read
 from alerts.sources.registry import Source, sign
@@ -24,6 +24,7 @@ SOURCE = Source(
     severities=Severities({"fail": HIGH, "pass": MEDIUM, "none": MEDIUM, "unknown": MEDIUM}),
 )
 _UNTITLED = "Reported mail without a subject"
+_MAX_BESIDE = 10
 _MAX_QUOTED = 2_000  # characters of the message in the alert's description
 _NOTHING = Mapping()
 
@@ -31,29 +32,28 @@ _NOTHING = Mapping()
 def normalise(payload: dict[str, Any], severities: Severities = SOURCE.severities) -> NormalisedAlert:
     """An alert about the message that was reported."""
     report, message = _object(payload.get("report")), _object(payload.get("message"))
-    verdicts = {
-        name: text for name, text in _object(message.get("authentication")).items() if type(text) is str
-    }
-    dmarc = verdicts.get("dmarc", "")
-    # Only here observables are looked for; the rest of a mail names everybody who had it in hand.
-    searched = {name: message[name] for name in ("subject", "text", "links") if message.get(name)}
-    reader = Reader({"message": searched})
+    beside = _objects(payload.get("beside"))[:_MAX_BESIDE]
+    verdicts = _verdicts(message)
+    reader = Reader({"message": _searched(message)})
     for note in _list(payload.get("notes")):
         if type(note) is str:
             reader.note(note)
+    more = [
+        one for number, other in enumerate(beside) for one in _of_other(reader, other, f"beside.{number}")
+    ]
     # Who sends the message itself there reports nothing.
     reporter = None if report.get("how") == "itself" else _object(report.get("from")).get("address")
     alert = read(
         reader, _NOTHING, severities,
         title=message.get("subject") or _UNTITLED,
-        description=_description(message),
-        severity=dmarc if dmarc in severities.entries else "unknown" if "unknown" in severities.entries else MEDIUM,
-        source_id=report.get("id"),
+        description=_description(message, beside),
+        severity=_severity([verdicts, *map(_verdicts, beside)], severities),
+        source_id=_id(report),
         group_key=message.get("id"),
         username=reporter,
         source_ip=_address(message),
         event_at=_time(report.get("date")) or _time(message.get("date")),
-        observables=tuple(_observables(message)),
+        observables=(*_observables(message, "message"), *more),
     )  # fmt: skip
     alert.normalized["mail"] = {
         "reported_by": reporter if type(reporter) is str else None,
@@ -67,19 +67,62 @@ def normalise(payload: dict[str, Any], severities: Severities = SOURCE.severitie
     return alert
 
 
-def _observables(message: dict[str, Any]) -> Iterator[ObservableValue]:
-    wanted: list[tuple[str, Any, str]] = [("ip", message.get("sent_from"), "message.sent_from")]
+def _id(report: dict[str, Any]) -> Any:
+    """A Message-ID is chosen by who writes the mail: with other contents it names another alert."""
+    name, content = report.get("id"), report.get("content")
+    return f"{name} {content}" if type(name) is str and type(content) is str else name
+
+
+def _severity(verdicts: list[dict[str, str]], severities: Severities) -> str:
+    found = [one.get("dmarc", "") for one in verdicts]
+    dmarc = "fail" if "fail" in found else found[0]
+    if dmarc in severities.entries:
+        return dmarc
+    return "unknown" if "unknown" in severities.entries else MEDIUM
+
+
+def _verdicts(message: dict[str, Any]) -> dict[str, str]:
+    found = _object(message.get("authentication"))
+    return {name: text for name, text in found.items() if type(text) is str}
+
+
+def _searched(message: dict[str, Any]) -> dict[str, Any]:
+    """Only here observables are looked for; the rest of a mail names everybody who had it in hand."""
+    return {name: message[name] for name in ("subject", "text", "links") if message.get(name)}
+
+
+def _of_other(reader: Reader, other: dict[str, Any], where: str) -> list[ObservableValue]:
+    """The observables of what came with the message, counted by themselves: neither may crowd out the other."""
+    found = extract({where: _searched(other)})
+    for note in found.notes:
+        reader.note(note)
+    own = other.get("own")
+    every = [*_observables(other, where), *found.observables]
+    return [one for one in every if not _is_at(one, own)] if type(own) is str and own else every
+
+
+def _is_at(one: ObservableValue, domain: str) -> bool:
+    """Whether it is an address, a name or a link of ``domain``."""
+    host = one.value.rpartition("@")[2] if one.type == "email" else one.value
+    if one.type == "url":
+        host = one.value.partition("://")[2].partition("/")[0].partition("?")[0].partition("#")[0]
+        host = host.rpartition("@")[2].partition(":")[0]
+    return one.type in ("email", "url", "domain", "hostname") and f".{host.lower()}".endswith(f".{domain}")
+
+
+def _observables(message: dict[str, Any], where: str) -> Iterator[ObservableValue]:
+    wanted: list[tuple[str, Any, str]] = [("ip", message.get("sent_from"), f"{where}.sent_from")]
     for name in ("from", "reply_to", "return_path"):
         for number, one in enumerate(_objects(message.get(name))[:10]):
             address = one.get("address")
-            wanted.append(("email", address, f"message.{name}.{number}.address"))
+            wanted.append(("email", address, f"{where}.{name}.{number}.address"))
             if type(address) is str:
                 domain = address.rpartition("@")[2]
-                wanted.append(("domain", domain, f"message.{name}.{number}.address"))
+                wanted.append(("domain", domain, f"{where}.{name}.{number}.address"))
     for number, one in enumerate(_objects(message.get("attachments"))[:100]):
-        where = f"message.attachments.{number}"
-        wanted += [(name, one.get(name), f"{where}.{name}") for name in ("sha256", "md5", "filename")]
-    wanted.append(("other", message.get("id"), "message.id"))
+        at = f"{where}.attachments.{number}"
+        wanted += [(name, one.get(name), f"{at}.{name}") for name in ("sha256", "md5", "filename")]
+    wanted.append(("other", message.get("id"), f"{where}.id"))
     for kind, value, field in wanted:
         if (made := observable(kind, value, field)) is not None:
             yield made
@@ -90,13 +133,20 @@ def _address(message: dict[str, Any]) -> str | None:
     return None if found is None else found.value
 
 
-def _description(message: dict[str, Any]) -> str | None:
-    senders = ", ".join(
-        str(one["address"]) for one in _objects(message.get("from")) if type(one.get("address")) is str
-    )
+def _description(message: dict[str, Any], beside: list[dict[str, Any]]) -> str | None:
     text = message.get("text")
-    lines = [f"From: {senders}" if senders else "", text[:_MAX_QUOTED] if type(text) is str else ""]
+    lines = [_senders(message), text[:_MAX_QUOTED] if type(text) is str else ""]
+    for other in beside:
+        text = other.get("text")
+        if senders := _senders(other):  # another message; without a sender it is what the reporter wrote
+            lines += [f"Beside it: {other.get('subject') or _UNTITLED}", senders]
+            lines.append(text[:_MAX_QUOTED] if type(text) is str else "")
     return "\n\n".join(line for line in lines if line) or None
+
+
+def _senders(message: dict[str, Any]) -> str:
+    found = [one["address"] for one in _objects(message.get("from")) if type(one.get("address")) is str]
+    return f"From: {', '.join(found)}" if found else ""
 
 
 def _time(value: Any) -> datetime | None:

@@ -213,7 +213,7 @@ def _speaks_for_itself(value: Any) -> bool:
     """Whether ``value``, of TheHive's type for all it has no type for, is found with a type: a MAC address, a CVE."""
     if type(value) is not str or len(value) > 200:
         return False
-    found = parse_text(value, limit=2)
+    found = parse_text(value, limit=2).observables
     try:
         return len(found) == 1 and canonical(found[0].type, value) == (found[0].type, found[0].value)
     except ValueError:

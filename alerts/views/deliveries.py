@@ -101,7 +101,10 @@ def replay_matching(request: AuthenticatedRequest) -> HttpResponse:
     found = chosen.qs if chosen.is_valid() else chosen.queryset.none()
 
     def act(_data: dict[str, Any]) -> str:
-        states = replay.replay_all(actor=request.actor, found=found, limit=replay.AT_ONCE)
+        try:
+            states = replay.replay_all(actor=request.actor, found=found, limit=replay.AT_ONCE)
+        except Unavailable as error:
+            raise Conflict(_("Nothing can be stored just now; try again")) from error
         for state, text in _STAYED.items():
             if states[state]:
                 messages.warning(request, text % states[state])

@@ -15,7 +15,7 @@ from alerts import forms, pages
 from alerts.access import get_alert_for
 from alerts.filters import AlertFilter
 from alerts.models import Alert, AlertEntry
-from alerts.suppression_pages import rule_record
+from alerts.rules import rule_record
 from opensoar.ids import first_id_at
 from opensoar.typing import AuthenticatedRequest
 from opensoar.web.chips import chips

@@ -19,7 +19,6 @@ from alerts.iocs import parse_text
 from alerts.models import Alert, AlertEntry
 from alerts.pages import people_for
 from alerts.views.pages import fresh
-from opensoar.errors import Invalid
 from opensoar.typing import AuthenticatedRequest
 from opensoar.web.decorators import require_capability
 from opensoar.web.timeline import last_change
@@ -187,14 +186,12 @@ def ask_observables(
     """The form for pasted text; with ``preview`` it only shows what is recognised, else that is added."""
     form = forms.ObservablesForm(posted(request))
     preview = "preview" in request.POST
-    found = parse_text(request.POST.get("text", "")[: forms.MAX_PASTED])
+    found = parse_text(request.POST.get("text", ""))
     if preview and request.htmx:
         return render(request, "alerts/_recognised.html", {"recognised": found})
 
-    def act(_data: dict[str, Any]) -> None:
-        if not found:
-            raise Invalid(_("Nothing in this text looks like an observable."), field="text")
-        add([(item.type, item.value) for item in found])
+    def act(data: dict[str, Any]) -> None:
+        add(services.recognised(data["text"]))
 
     return verb(
         request, form, act, title=_("Add observables"), button=_("Add observables"), done=_("Observables added."),

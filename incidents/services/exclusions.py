@@ -7,7 +7,7 @@ from datetime import datetime
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
-from incidents.grouping import ip_entities
+from incidents.grouping import ADDRESSES, ip_entities
 from incidents.models import EXCLUDABLE, SuggestionExclusion
 from opensoar import clock
 from opensoar.accounts.models import Partner
@@ -17,7 +17,6 @@ from opensoar.errors import Conflict, Invalid, NotAllowed
 from opensoar.text import choice, required_text
 
 LOWERED = frozenset({"host", "user"})
-ADDRESSES = frozenset({"external_ip", "internal_ip"})
 
 
 @transaction.atomic

@@ -80,7 +80,12 @@ def fresh_suggestions(request: AuthenticatedRequest) -> HttpResponse:
 
 def _suggestions(request: AuthenticatedRequest) -> dict[str, Any]:
     found = suggestions(request.actor) if request.actor.can("alerts:read") else []
-    return {"suggestions": found, "may_create": request.actor.can("incidents:create")}
+    may = request.actor.can
+    return {
+        "suggestions": found,
+        "may_create": may("incidents:create"),
+        "may_update": may("incidents:update"),
+    }
 
 
 def _filter(request: AuthenticatedRequest) -> IncidentFilter:

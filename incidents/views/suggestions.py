@@ -62,19 +62,19 @@ def add(request: AuthenticatedRequest, suggestion_id: str) -> HttpResponse:
     )  # fmt: skip
 
 
-@require_POST
-@require_capability("incidents:create")
+@require_http_methods(["GET", "HEAD", "POST"])
+@require_capability("incidents:update")
 def dismiss(request: AuthenticatedRequest, suggestion_id: str) -> HttpResponse:
     """Say no, with a reason where there is one to give."""
+    suggestion = suggestion_named(request.actor, suggestion_id)
 
-    def act(_data: dict[str, Any]) -> None:
-        dismiss_suggestion(
-            actor=request.actor, suggestion_id=suggestion_id, reason=request.POST.get("reason", "")
-        )
+    def act(data: dict[str, Any]) -> None:
+        dismiss_suggestion(actor=request.actor, suggestion_id=suggestion_id, reason=data["reason"])
 
     return verb(
-        request, django_forms.Form(request.POST), act, back=reverse("incidents:list"),
-        fresh=lambda: fresh_suggestions(request), title=_("Dismiss"), button=_("Dismiss"),
+        request, forms.DismissForm(posted(request)), act, back=reverse("incidents:list"),
+        fresh=lambda: fresh_suggestions(request), title=_("Dismiss suggestion"), note=suggestion.title,
+        button=_("Dismiss"),
         done=_("Dismissed. It comes back when another alert joins."),
     )  # fmt: skip
 

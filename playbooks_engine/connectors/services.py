@@ -28,6 +28,10 @@ from playbooks_engine.pollers import services as polls
 MAX_BYTES = 64 * 1024
 _KIND = re.compile(r"[a-z0-9][a-z0-9_-]{0,49}", re.ASCII)
 _SECRET_NAME = re.compile(r"key|token|secret|passw|passphrase|credential|auth|cookie", re.IGNORECASE)
+# Configuration that decides who hears the secrets.
+_DESTINATION = re.compile(
+    r"url|uri|host|port|server|address|endpoint|security|tls|ssl|verify|ca_|proxy|cloud", re.IGNORECASE
+)
 
 
 @transaction.atomic
@@ -79,7 +83,9 @@ def update_connector(
     """Change what is given; one audit entry naming the fields, none if nothing changed.
 
     ``config`` replaces the whole configuration; secrets in it, or given as ``secrets``, replace the stored ones, which
-    otherwise stay. ``secrets=None`` forgets them. Raises as :func:`create_connector`, and :class:`Stale`.
+    otherwise stay, unless the configuration names another server: whoever may edit a connector must not get to know
+    its secrets by having them sent elsewhere. ``secrets=None`` forgets them. Raises as :func:`create_connector`, and
+    :class:`Stale`.
     """
     locked = _lock(actor, connector)
     check_version(locked, expected_version)
@@ -94,6 +100,12 @@ def update_connector(
     if config is not None:
         values["config"], named_secret = _split(config)
         polls.check_config(locked.kind, values["config"])
+        moved = _destination(locked.config) != _destination(values["config"])
+        if moved and locked.secrets and not named_secret and isinstance(secrets, Unset):
+            raise Invalid(
+                _("Give the secrets again: with this configuration they go to another server"),
+                field="secrets",
+            )
     if named_secret or not isinstance(secrets, Unset):
         given = named_secret | (secrets if isinstance(secrets, dict) else {})
         if given:
@@ -147,6 +159,10 @@ def _split(config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     _refuse_large(config, "config")
     hidden = {name: value for name, value in config.items() if _hides(name, value)}
     return clean_json({name: value for name, value in config.items() if name not in hidden}), hidden
+
+
+def _destination(config: dict[str, Any]) -> dict[str, Any]:
+    return {k: value for k, value in config.items() if isinstance(value, dict) or _DESTINATION.search(k)}
 
 
 def _hides(name: object, value: Any) -> bool:

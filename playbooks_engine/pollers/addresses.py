@@ -8,6 +8,7 @@ a SIEM stands. A name is resolved once and the connection is made to the address
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
 
@@ -28,6 +29,8 @@ _REFUSED = tuple(
     )
 )  # fmt: skip
 _NAT64 = ip_network("64:ff9b::/96")
+_LOCAL_NAT64 = ip_network("64:ff9b:1::/48")  # RFC 8215
+_NOTHING = ip_network("0.0.0.0/8")
 
 
 def check_url(url: str) -> str:
@@ -62,8 +65,11 @@ def check_host(host: str) -> None:
 
 
 def why_refused(address: Address) -> str | None:
-    """Why nobody may be asked at ``address``; None where it is allowed."""
-    address = _inner(address)
+    """Why nobody may be asked at ``address``, or at one that it stands for; None where it is allowed."""
+    return next((reason for one in _inner(address) if (reason := _why_refused(one)) is not None), None)
+
+
+def _why_refused(address: Address) -> str | None:
     if address.is_loopback:
         if settings.PULL_LOOPBACK:
             return None
@@ -90,13 +96,29 @@ def resolve(host: str, port: int, *, encrypted: bool = True) -> list[str]:
     return addresses
 
 
-def _inner(address: Address) -> Address:
-    """The IPv4 address that an IPv6 address stands for."""
+def _inner(address: Address) -> Sequence[Address]:
+    """The IPv4 addresses that an IPv6 address stands for, or may stand for; itself where there is none."""
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped is not None:
-            return address.ipv4_mapped
+            return (address.ipv4_mapped,)
         if address.sixtofour is not None:
-            return address.sixtofour
+            return (address.sixtofour,)
+        if address.teredo is not None:
+            return address.teredo  # its server, by way of which it is reached, and itself
         if address in _NAT64:
-            return IPv4Address(int(address) & 0xFFFFFFFF)
-    return address
+            return (IPv4Address(int(address) & 0xFFFFFFFF),)
+        if address in _LOCAL_NAT64:
+            return _translated(int(address))
+    return (address,)
+
+
+def _translated(bits: int) -> Sequence[Address]:
+    """Whom a translator of the own network may mean, whose prefix may have 48, 56, 64 or 96 bits (RFC 6052, 2.2).
+
+    Read by another prefix than the translator's, an address is one of no network, mostly.
+    """
+    # Bits 64 to 71 are none of the address: what stands before and behind them is put together.
+    joined = (bits >> 64 << 56) | (bits & ((1 << 56) - 1))
+    readings = [(joined >> 120 - prefix - 32) & 0xFFFFFFFF for prefix in (48, 56, 64)]
+    found = [IPv4Address(reading) for reading in (*readings, bits & 0xFFFFFFFF)]
+    return [one for one in found if one not in _NOTHING] or found

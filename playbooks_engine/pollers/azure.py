@@ -1,4 +1,4 @@
-"""What the two Microsoft services have in common: tokens of Entra ID, and pages that say where the next one is.
+"""What Microsoft's services have in common: tokens of Entra ID, and pages that say where the next one is.
 
 https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow
 """
@@ -6,12 +6,13 @@ https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 from typing import Any
 
 from playbooks_engine.pollers.addresses import check_url
 from playbooks_engine.pollers.base import Credentials, Session, objects
 from playbooks_engine.pollers.errors import VendorError
-from playbooks_engine.pollers.http import Fixed, Http
+from playbooks_engine.pollers.http import Elsewhere, Fixed, Http
 from playbooks_engine.pollers.timed import TimeSettings
 from playbooks_engine.pollers.tokens import ClientCredentials
 
@@ -44,17 +45,23 @@ def check_name(field: str, value: str) -> None:
         raise ValueError(f"{field} holds letters, digits, dots, - and _ only")
 
 
-def conversation(session: Session, base: str) -> Http:
-    """With ``base``, by a token for it."""
-    settings: AzureSettings = session.settings
+def application(session: Session, scope: str) -> tuple[ClientCredentials, Http]:
+    """How the application that the settings name gets its tokens for ``scope``, and whom it asks for them."""
+    settings = session.settings
     form = {
         "grant_type": "client_credentials",
         "client_id": settings.client_id,
         "client_secret": session.credentials.client_secret,
-        "scope": f"{base.rstrip('/')}/.default",
+        "scope": scope,
     }
     authority = session.http(settings.login_url, Fixed({}))
-    login = ClientCredentials(session.key, f"/{settings.tenant_id}/oauth2/v2.0/token", form, authority)
+    path = f"/{settings.tenant_id}/oauth2/v2.0/token"
+    return ClientCredentials(session.key, path, form, authority), authority
+
+
+def conversation(session: Session, base: str) -> Http:
+    """With ``base``, by a token for it."""
+    login, _authority = application(session, f"{base.rstrip('/')}/.default")
     return session.http(base, login)
 
 
@@ -62,7 +69,11 @@ def page(
     http: Http, path: str, params: dict[str, str], token: Any, link: str
 ) -> tuple[list[dict[str, Any]], Any]:
     """The objects of a page, and the address of the next one, which ``link`` names."""
-    told = http.get(token) if isinstance(token, str) else http.get(path, params)
+    try:
+        told = http.get(token) if isinstance(token, str) else http.get(path, params)
+    except Elsewhere as error:
+        # What is stored may have been good once. As if it had expired: the pages are begun anew, once in a poll.
+        raise VendorError(str(error), status=HTTPStatus.GONE) from None
     if not isinstance(told, dict):
         raise VendorError("The answer is no object")
     following = told.get(link)

@@ -7,6 +7,7 @@ comes again, and the vendor's ids make it once.
 
 from __future__ import annotations
 
+import json
 import ssl
 import uuid
 from abc import ABC, abstractmethod
@@ -24,9 +25,10 @@ from alerts.payloads import Item, parse_item
 from alerts.sources.times import parse_time
 from playbooks_engine.masking import MIN_LENGTH, Mask
 from playbooks_engine.pollers.errors import VendorError
-from playbooks_engine.pollers.http import Http, Login
+from playbooks_engine.pollers.http import Deadline, Http, Login
 
 MIN_INTERVAL = 30  # seconds
+LOOK_SECONDS = 30.0  # for a look at the other side, while somebody waits for what it finds
 
 
 class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -91,8 +93,14 @@ class Session:
     """What happened before is not fetched."""
     now: datetime
     mask: Mask = field(default_factory=Mask)
+    failures: int = 0
+    """How many polls in a row failed before this one."""
     restarted: bool = False
     """Pages were begun anew already, since the vendor no longer knew the next one."""
+    failure: VendorError | None = None
+    """What went wrong behind the part of a page that was fetched: to be raised once that is stored."""
+    deadline: Deadline = field(default_factory=lambda: Deadline(LOOK_SECONDS))
+    """When all of its conversations end, however little they have come to; a poll renews it page by page."""
     _open: dict[tuple[str, type], Http] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -115,7 +123,7 @@ class Session:
         """A conversation with ``base``; the same one as long as the session lasts."""
         key = base, type(login)
         if key not in self._open:
-            self._open[key] = Http(base, tls=self.tls, mask=self.mask, login=login)
+            self._open[key] = Http(base, tls=self.tls, mask=self.mask, login=login, deadline=self.deadline)
         return self._open[key]
 
     def close(self) -> None:
@@ -123,6 +131,7 @@ class Session:
         for one in self._open.values():
             one.close()
         self._open.clear()
+        self.deadline.stop()
 
 
 class Poller(ABC):
@@ -137,6 +146,9 @@ class Poller(ABC):
     settings: ClassVar[type[Settings]]
     credentials: ClassVar[type[Credentials]]
     content_type: ClassVar[str] = "application/json"
+    seconds: ClassVar[float] = 150.0
+    """That a page may take, with the token for it; well below the lease of a poll (:mod:`.running`). Half a minute, as
+    other connectors' answers have, is not enough for a search over a month of events."""
 
     @abstractmethod
     def fetch(self, session: Session, cursor: dict[str, Any]) -> Page:
@@ -148,6 +160,9 @@ class Poller(ABC):
 
     def stored(self, session: Session, page: Page) -> None:  # noqa: B027 - most vendors need not be told
         """Called once a page is stored, before its position is. Raises :class:`VendorError`."""
+
+    def check_together(self, settings: Any, credentials: Any) -> None:  # noqa: B027 - most have one way to log in
+        """Raises ValueError where the secrets are not those that the configuration asks for."""
 
     def item(self, found: Found) -> Item:
         """``found`` as ingest takes it."""
@@ -184,7 +199,11 @@ def _checked[T: Settings](kind: type[T], value: dict[str, Any]) -> T:
 
 def body_of(alert: dict[str, Any]) -> bytes:
     """A vendor's JSON object as it is kept."""
-    return orjson.dumps(alert)
+    try:
+        return orjson.dumps(alert)
+    except orjson.JSONEncodeError:
+        # Nested deeper than it writes, or a text that is no Unicode: who reads it says so, of this alert alone.
+        return json.dumps(alert).encode()
 
 
 def objects(value: Any, where: str) -> list[dict[str, Any]]:

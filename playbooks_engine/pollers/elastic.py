@@ -1,6 +1,6 @@
 """Elastic Security: detection alerts, read from Elasticsearch.
 
-https://www.elastic.co/docs/reference/elasticsearch/rest-apis/paginate-search-results (search_after)
+https://www.elastic.co/docs/reference/elasticsearch/rest-apis/search-search (sort, range, ids)
 https://www.elastic.co/docs/reference/security/fields-and-object-schemas/alert-schema
 """
 
@@ -29,6 +29,8 @@ from playbooks_engine.pollers.http import Fixed
 from playbooks_engine.pollers.timed import TimePoller, TimeSettings
 
 _WANTED = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-_*,:")
+_MAX_KNOWN = 10_000  # alerts of one moment
+_FORMAT = "strict_date_optional_time_nanos"  # which reads milliseconds as well
 
 
 class ElasticSettings(TimeSettings, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -56,7 +58,11 @@ class ElasticCredentials(Credentials, kw_only=True, frozen=True, forbid_unknown_
 
 
 class Elastic(TimePoller):
-    """Oldest first by ``search_after``; the alert's own id breaks ties."""
+    """Oldest first. A page begins with the moment at which the last one ended, less what is known of that moment.
+
+    ``search_after`` needs something that tells alerts of one moment: ``kibana.alert.uuid`` is not in every index, and a
+    point in time has to be kept open from poll to poll.
+    """
 
     kind = source = "elastic"
     display_name = _("Elastic Security")
@@ -73,9 +79,13 @@ class Elastic(TimePoller):
         found = [_found(row, settings) for row in rows]
         if len(rows) < settings.page_size:
             return found, None
-        if not isinstance(behind := rows[-1].get("sort"), list):
-            raise VendorError("The answer has hits without their sort values")
-        return found, behind
+        last = _moment(rows[-1])
+        since_then, known = _where(token)
+        new = [text_at(row, "_id") for row in rows if _moment(row) == last]
+        known = [*known, *new] if since_then == last else new
+        if len(known) > _MAX_KNOWN:
+            raise VendorError(f"There are more than {_MAX_KNOWN} alerts of one moment, {str(last)[:40]}")
+        return found, [last, known]
 
     def look(self, session: Session) -> dict[str, Any]:
         """See :class:`Poller`."""
@@ -97,23 +107,38 @@ class Elastic(TimePoller):
 
 
 def _query(settings: ElasticSettings, since: datetime, token: Any) -> dict[str, Any]:
-    filters: list[dict[str, Any]] = [
-        {"range": {settings.time_field: {"gte": stamp(since), "format": "strict_date_optional_time"}}}
-    ]
+    begin, known = _where(token)
+    bounds = {"gte": stamp(since) if begin is None else begin, "format": _FORMAT}
+    filters: list[dict[str, Any]] = [{"range": {settings.time_field: bounds}}]
     if settings.query:
         filters.append({"query_string": {"query": settings.query, "lenient": True}})
-    query: dict[str, Any] = {
+    chosen: dict[str, Any] = {"filter": filters}
+    if known:
+        chosen["must_not"] = [{"ids": {"values": known}}]
+    return {
         "size": settings.page_size,
         "track_total_hits": False,
-        "query": {"bool": {"filter": filters}},
-        "sort": [
-            {settings.time_field: {"order": "asc", "format": "strict_date_optional_time_nanos"}},
-            {"kibana.alert.uuid": {"order": "asc", "unmapped_type": "keyword", "missing": "_last"}},
-        ],
+        "query": {"bool": chosen},
+        "sort": [{settings.time_field: {"order": "asc", "format": _FORMAT}}],
     }
-    if token is not None:
-        query["search_after"] = token
-    return query
+
+
+def _where(token: Any) -> tuple[Any, list[str]]:
+    """The moment a page begins with, None for the first one, and the ids of what is known of it."""
+    if token is None:
+        return None, []
+    if not isinstance(token, list) or len(token) != 2 or not isinstance(token[0], str):
+        raise VendorError("The stored position cannot be read")
+    # Beside the moment there was an id, or nothing, when pages went by search_after: that moment is asked for anew.
+    return token[0], token[1] if isinstance(token[1], list) else []
+
+
+def _moment(row: dict[str, Any]) -> str:
+    """When a hit was, as finely as the index has it."""
+    values = row.get("sort")
+    if not isinstance(values, list) or not values or not isinstance(values[0], str):
+        raise VendorError("The answer has hits without their sort values")
+    return values[0]
 
 
 def _found(row: dict[str, Any], settings: ElasticSettings) -> Found:

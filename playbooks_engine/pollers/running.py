@@ -13,33 +13,38 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import orjson
+from django.db import Error as DatabaseFailure
 from django.db import connection
 from django.utils import timezone
 
 from alerts.incoming import Incoming
 from alerts.ingest import MAX_BATCH, Unavailable, store
 from alerts.intake import Envelope, read_item
+from alerts.payloads import Item
 from alerts.senders import Sender
 from opensoar.text import clean
 from playbooks_engine.failpoints import reached
 from playbooks_engine.journal import CONNECTION_ERRORS
 from playbooks_engine.models import Connector
 from playbooks_engine.pollers import poller
-from playbooks_engine.pollers.base import Page, Poller, Session
+from playbooks_engine.pollers.base import Found, Page, Poller, Session
 from playbooks_engine.pollers.errors import VendorError
 from playbooks_engine.pollers.sessions import open_session
 
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 4  # polls of one worker process
-LEASE_SECONDS = 300.0  # longer than the slowest page: resolving, connecting, logging in, an answer
+LEASE_SECONDS = (
+    300.0  # longer than the slowest page (Poller.seconds) and what nothing ends: resolving, connecting
+)
+MARK_SECONDS = 60.0  # for telling the other side what was stored
 TURN_SECONDS = 120.0  # after which others get their turn, however much there is left
 MAX_BACK_OFF = 3600.0
 STOP_SECONDS = 3.0  # that a stop waits for pages under way
@@ -51,6 +56,7 @@ FROM (SELECT s.connector_id FROM playbooks_engine_pollstate s
       JOIN playbooks_engine_connector c ON c.id = s.connector_id
       WHERE c.enabled AND s.next_at <= statement_timestamp()
         AND (s.leased_until IS NULL OR s.leased_until < statement_timestamp())
+        AND s.connector_id <> ALL(%s::uuid[])
       ORDER BY s.next_at LIMIT %s FOR UPDATE OF s SKIP LOCKED) due
 WHERE p.connector_id = due.connector_id
 RETURNING p.connector_id, p.fence, p.cursor, p.created_at, p.failures"""
@@ -93,12 +99,12 @@ class Claim:
     failures: int
 
 
-def claim(worker_id: UUID, limit: int) -> list[Claim]:
-    """Take at most ``limit`` polls that are due, longest due first."""
+def claim(worker_id: UUID, limit: int, but: Collection[UUID] = ()) -> list[Claim]:
+    """Take at most ``limit`` polls that are due, longest due first; none of the connectors of ``but``."""
     if limit <= 0:
         return []
     with connection.cursor() as cursor:
-        cursor.execute(CLAIM, (LEASE_SECONDS, worker_id, limit))
+        cursor.execute(CLAIM, (LEASE_SECONDS, worker_id, list(but), limit))
         rows = cursor.fetchall()
     return [
         Claim(row[0], row[1], row[2] if isinstance(row[2], dict) else orjson.loads(row[2]), row[3], row[4])
@@ -120,7 +126,7 @@ def run(claim: Claim, is_stopping: Callable[[], bool] = lambda: False) -> Counte
         return states
     session: Session | None = None
     try:
-        session = open_session(connector, created=claim.created_at)
+        session = open_session(connector, created=claim.created_at, failures=claim.failures)
         _turn_pages(connector, claim, session, states, is_stopping)
     except LostClaim:
         logger.info("poll of %s: it was edited, or somebody else goes on", connector)
@@ -152,11 +158,13 @@ def _turn_pages(
     end = time.monotonic() + TURN_SECONDS
     while True:
         connection.close()  # back to the pool: nobody needs it while the network takes its time
+        session.deadline.renew(kind.seconds)
         page = kind.fetch(session, cursor)
         if not _execute(RENEW, LEASE_SECONDS, claim.connector_id, claim.fence):
             raise LostClaim
         stored = _store(connector, kind, page)
         reached("poll.stored", str(connector.pk))
+        session.deadline.renew(MARK_SECONDS)
         kind.stored(session, page)
         if not _execute(
             MOVE, orjson.dumps(page.cursor).decode(), stored["accepted"], stored["duplicate"], stored["quarantined"],
@@ -185,10 +193,21 @@ def _store(connector: Connector, kind: Poller, page: Page) -> Counter[str]:
         # The id counts where the normaliser finds none, so that a page which comes again stays what it was.
         key = f"{connector.pk}:{found.id}" if found.id else ""
         envelope = Envelope(sender, kind.content_type, slug=kind.source, idempotency_key=key)
-        batch.append(read_item(kind.item(found), envelope))
+        batch.append(_read(kind, found, envelope))
     for start in range(0, len(batch), MAX_BATCH):
         store(batch[start : start + MAX_BATCH])
     return Counter(item.outcome.state for item in batch if item.outcome is not None)
+
+
+def _read(kind: Poller, found: Found, envelope: Envelope) -> Incoming:
+    """One alert. What cannot be read is quarantined: it would come again with its page, and hold up all behind it."""
+    try:
+        return read_item(kind.item(found), envelope)
+    except DatabaseFailure:
+        raise  # the alert is not to blame
+    except Exception as error:
+        logger.exception("%d bytes from %s cannot be read", len(found.body), kind.kind)
+        return read_item(Item(found.body, None, f"{type(error).__name__}: {error}"[:500]), envelope)
 
 
 def _failed(connector: Connector, claim: Claim, session: Session | None, error: VendorError) -> None:
@@ -222,19 +241,20 @@ class Polls:
     """The polls of one worker process, each in a thread of its own that nothing waits for."""
 
     def __init__(self) -> None:
-        self._threads: set[threading.Thread] = set()
+        self._threads: dict[threading.Thread, UUID] = {}  # and whose poll it does
         self._stopping = threading.Event()
 
     def begin_due(self, worker_id: UUID) -> int:
         """Claim what is due and begin it; returns how many."""
-        self._threads = {thread for thread in self._threads if thread.is_alive()}
+        self._threads = {thread: whose for thread, whose in self._threads.items() if thread.is_alive()}
         if self._stopping.is_set():
             return 0
-        claims = claim(worker_id, AT_ONCE - len(self._threads))
+        # One whose lease is over while its thread lives hangs where nothing ends it: another thread would hang as well.
+        claims = claim(worker_id, AT_ONCE - len(self._threads), but=self._threads.values())
         for one in claims:
             # A daemon: a server that hangs must not keep the process from ending; what dies then is polled again.
             thread = threading.Thread(target=self._run, args=(one,), name="poll", daemon=True)
-            self._threads.add(thread)
+            self._threads[thread] = one.connector_id
             thread.start()
         return 0  # nothing became ready that a claim of sequences would find
 

@@ -25,14 +25,18 @@ def look(connector: Connector) -> dict[str, Any]:
         session.close()
 
 
-def open_session(connector: Connector, *, created: datetime) -> Session:
-    """What a poll works with. Raises :class:`VendorError` where configuration or secrets are not usable."""
+def open_session(connector: Connector, *, created: datetime, failures: int = 0) -> Session:
+    """What a poll works with, after ``failures`` of them in a row.
+
+    Raises :class:`VendorError` where configuration or secrets are not usable.
+    """
     kind = poller(connector.kind)
     try:
         sealed = connector.secrets
         secrets = orjson.loads(decrypt(sealed, context=str(connector.pk))) if sealed is not None else {}
         settings = kind.read_settings(connector.config)
         credentials = kind.read_credentials(secrets)
+        kind.check_together(settings, credentials)
     except SecretsError as error:
         raise VendorError(str(error)) from None
     except ValueError as error:
@@ -44,4 +48,5 @@ def open_session(connector: Connector, *, created: datetime) -> Session:
         credentials=credentials,
         start=created - timedelta(hours=settings.first_hours),
         now=timezone.now(),
+        failures=failures,
     )

@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from playbooks_engine.pollers.addresses import check_url
 from playbooks_engine.pollers.base import Credentials, Found, Session, body_of, objects
 from playbooks_engine.pollers.errors import VendorError
-from playbooks_engine.pollers.http import Fixed
+from playbooks_engine.pollers.http import Fixed, loaded
 from playbooks_engine.pollers.timed import TimePoller, TimeSettings
 
 _INDEXED = "opensoar_indexed"
@@ -99,10 +99,7 @@ def _rows(body: bytes) -> list[dict[str, Any]]:
     for line in body.splitlines():
         if not line.strip():
             continue
-        try:
-            told = orjson.loads(line)
-        except orjson.JSONDecodeError:
-            raise VendorError("What answers there is no JSON") from None
+        told = loaded(line)
         if not isinstance(told, dict):
             raise VendorError("What answers there is no Splunk")
         _refuse_errors(told.get("messages"))

@@ -72,8 +72,18 @@ class TimePoller(Poller):
         Nothing may leave the list while it is read: no upper bound.
         """
 
+    def completed(self, session: Session, new: list[Found]) -> list[Found]:
+        """``new`` with what the list does not tell, asked for one by one.
+
+        As many from the front as there is time for, at least one: the page is listed again for the others. What goes
+        wrong behind the first is left in ``session.failure``, and raised once that part is stored.
+        """
+        return new
+
     def fetch(self, session: Session, cursor: dict[str, Any]) -> Page:
         """See :class:`Poller`."""
+        if session.failure is not None:
+            raise session.failure
         position = _position(session, cursor)
         walk = position.walk
         if walk is None or walk.version != session.version:
@@ -88,12 +98,19 @@ class TimePoller(Poller):
             position.walk, session.restarted = None, True
             return Page((), _plain(position), more=True)
         new = list({digest: one for one in found if (digest := _digest(one)) not in position.seen}.values())
-        self._advance(session.settings.overlap, position, walk, found, token)
-        return Page(new, _plain(position), more=token is not None)
+        whole = self.completed(session, new)
+        more = token is not None
+        if len(whole) < len(new):
+            left = {_digest(one) for one in new[len(whole) :]}
+            found, token, more = [one for one in found if _digest(one) not in left], walk.token, True
+        self._advance(session.settings.overlap, position, walk, found, token, more=more)
+        return Page(whole, _plain(position), more=more)
 
     def _advance(
-        self, overlap: int, position: Position, walk: Walk, found: Sequence[Found], token: Any
+        self, overlap: int, position: Position, walk: Walk, found: Sequence[Found], token: Any, *, more: bool
     ) -> None:
+        """Remember ``found``; where there is ``more``, ``token`` is what it is asked for by: of a page that is not
+        finished its own, which is none for the first."""
         page: set[str] = set()
         added: list[str] = []
         for one in found:
@@ -107,14 +124,14 @@ class TimePoller(Poller):
         # No further than where the walk began: what comes or changes while pages are turned may stand on one that was
         # turned already. Nor must an alert from the future make us skip what comes until then.
         reached = max(position.since, min(walk.top or position.since, walk.begun))
-        if self.oldest_first or token is None:
+        if self.oldest_first or not more:
             position.since = reached
         walk.token = token
-        position.walk = walk if token is not None else None
+        position.walk = walk if more else None
         # What no later question finds is forgotten; of this page nothing, for pages may shift by what comes meanwhile.
         kept_from = int(reached.timestamp()) - overlap - 1
         old = {one for one, at in position.seen.items() if at < kept_from and one not in page}
-        if not self.oldest_first and token is not None:
+        if not self.oldest_first and more:
             old &= set(walk.added)  # what was known before may still come in this walk
             walk.added = [one for one in {*walk.added, *added} if one not in old]
         position.seen = {one: at for one, at in position.seen.items() if one not in old}

@@ -35,6 +35,11 @@ class ClientCredentials:
         """``Authorization: Bearer …``; may take a round trip."""
         return {"Authorization": f"Bearer {self.token(http)}"}
 
+    def is_kept(self) -> bool:
+        """Whether a token is in memory, which the other side may have revoked meanwhile."""
+        with _lock:
+            return self._key in _kept
+
     def token(self, http: Http) -> str:
         """A token that is still good for a while."""
         with _lock:

@@ -10,6 +10,10 @@ from typing import Any
 from alerts.sources.base import NormalisedAlert
 
 ROOT = Path(__file__).parent / "sources"
+# Where a payload comes from. In ORIGINS.json each says ``from`` where, and what was ``changed`` of a public one.
+PUBLIC = frozenset({"vendor documentation", "public sample"})
+OURS = "written by us"  # no page or repository is its model, or which one is not known any more
+ORIGINS = PUBLIC | {"written by us from the documented fields", OURS}
 
 
 def pairs(slug: str) -> list[tuple[Path, Path]]:
@@ -18,6 +22,17 @@ def pairs(slug: str) -> list[tuple[Path, Path]]:
         (path, path.with_name(path.name.replace(".in.json", ".out.json")))
         for path in sorted((ROOT / slug).glob("*.in.json"))
     ]
+
+
+def name_of(given: Path) -> str:
+    """A pair's name, without the endings of its files."""
+    return given.name.removesuffix(".in.json")
+
+
+def origins() -> dict[str, dict[str, dict[str, str]]]:
+    """What ``ORIGINS.json`` says of each pair of each source."""
+    found: dict[str, dict[str, dict[str, str]]] = json.loads((ROOT / "ORIGINS.json").read_text())
+    return found
 
 
 def as_json(alert: NormalisedAlert) -> dict[str, Any]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 
@@ -152,3 +155,20 @@ def test_page_is_not_for_people_of_one_partner(client: Client) -> None:
     listing = client.get(reverse("admin:alerts_observableexclusion_changelist"))
     assert b"example.org" not in listing.content
     assert client.get(reverse("admin:alerts_observableexclusion_add")).status_code == 403
+
+
+def test_command_the_first_domains_of_a_list_are_harmless(tmp_path: Path) -> None:
+    exclude("own", "example.org")
+    top = tmp_path / "top.csv"
+    top.write_text(
+        "1,example.com\n2,example.org\n3,co.uk\n4,EXAMPLE.com\n5,example.net\n6,never.example.de\n"
+    )
+    out = io.StringIO()
+    call_command("allow_domains", top, limit=5, stdout=out, stderr=io.StringIO())
+    assert out.getvalue().strip() == "2 new, 2 known, 1 refused"
+    assert dict(ObservableExclusion.objects.values_list("value", "kind")) == {
+        "example.org": "own", "example.com": "allowed", "example.net": "allowed",
+    }  # fmt: skip
+    assert AuditEntry.objects.get(action="domains_allowed").detail["domains"] == 2
+    with pytest.raises(CommandError, match="cannot be read"):
+        call_command("allow_domains", tmp_path / "none.csv")

@@ -130,7 +130,7 @@ def test_a_repeat_counts_and_is_kept() -> None:
     first = incoming({"id": 1, "title": "t", "source": "edr"})
     store([first])
     before = Alert.objects.get()
-    again = incoming({"id": 1, "title": "changed", "source": "edr", "dest_ip": "9.9.9.9"})
+    again = incoming({"id": 1, "title": "changed", "source": "edr", "note": "then 9.9.9.9"})
     assert states(again) == ["duplicate"]
     alert = Alert.objects.get()
     assert again.outcome is not None

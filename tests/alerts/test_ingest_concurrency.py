@@ -1,8 +1,12 @@
-"""Many senders and committers at one moment."""
+"""Many senders and committers at one moment.
+
+``DUPLICATE_ALERTS=1000 DUPLICATE_POSTS=50 pytest tests/alerts/test_ingest_concurrency.py -k hundreds`` for the long run.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import random
 import threading
 import time
@@ -22,10 +26,16 @@ from alerts.senders import Sender
 from tests.alerts.inbound import Inbound
 from tests.threads import at_once
 
+ALERTS = int(os.environ.get("DUPLICATE_ALERTS", "40"))
+POSTS = int(os.environ.get("DUPLICATE_POSTS", "10"))
+
 
 def incoming(number: int) -> Incoming:
-    body = {"id": f"c-{number}", "title": "t", "src_ip": "8.8.8.8", "dest_ip": f"9.9.9.{number % 250}"}
-    return read_body(json.dumps(body).encode(), Envelope(Sender(None, "tests")))[0]
+    return read_body(json.dumps(body_of(number)).encode(), Envelope(Sender(None, "tests")))[0]
+
+
+def body_of(number: int) -> dict[str, str]:
+    return {"id": f"c-{number}", "title": "t", "src_ip": "8.8.8.8", "dest_ip": f"9.9.9.{number % 250}"}
 
 
 def test_fifty_posts_of_one_alert(inbound: Inbound) -> None:
@@ -38,6 +48,46 @@ def test_fifty_posts_of_one_alert(inbound: Inbound) -> None:
     assert set(Delivery.objects.values_list("alert_id", flat=True)) == {stored.pk}
     assert Counter(answer.json["duplicate"] for answer in answers) == {False: 1, True: 49}  # type: ignore[union-attr]
     assert stored.observables.filter(type="ip").count() == 1
+
+
+@pytest.mark.timeout(1800 if ALERTS * POSTS > 5_000 else 120)
+def test_hundreds_of_alerts_come_many_times_each_at_one_moment(inbound: Inbound) -> None:
+    """Every post of an alert starts at one moment, each in a thread of its own: half of them through the webhook and its
+    committer, half as web processes of their own commit, each on its own connection. With the default numbers 40 alerts
+    ten times; the long run, 1,000 alerts 50 times each, is at the top of this file.
+    """
+    together = threading.Barrier(POSTS)
+    webhooks = (POSTS + 1) // 2
+
+    def sender(place: int) -> list[str]:
+        states = []
+        for number in range(ALERTS):
+            together.wait(60)
+            if place < webhooks:
+                answer = inbound.post(body_of(number))
+                states.append(answer.json["state"] if answer.status == 200 else f"answer {answer.status}")
+            else:
+                batch = [incoming(number)]
+                store(batch)
+                states.append(batch[0].outcome.state if batch[0].outcome else "no outcome")
+        return states
+
+    outcomes = at_once([lambda place=place: sender(place) for place in range(POSTS)])  # type: ignore[misc]
+    assert [outcome for outcome in outcomes if isinstance(outcome, Exception)] == []
+    by_alert = [Counter(states) for states in zip(*outcomes, strict=True)]  # type: ignore[arg-type]
+    wanted = {"accepted": 1, "duplicate": POSTS - 1} if POSTS > 1 else {"accepted": 1}
+    assert by_alert == [wanted] * ALERTS
+    names = dict(Alert.objects.values_list("id", "source_id"))
+    assert sorted(names.values()) == sorted(f"c-{number}" for number in range(ALERTS))
+    assert Counter(AlertCounter.objects.values_list("duplicate_count", flat=True)) == {POSTS: ALERTS}
+    kept = Counter(
+        (names[alert_id], state, bytes(body))
+        for alert_id, state, body in Delivery.objects.values_list("alert_id", "state", "body")
+    )
+    assert kept == {
+        (f"c-{number}", state, json.dumps(body_of(number)).encode()): times
+        for number in range(ALERTS) for state, times in wanted.items()
+    }  # fmt: skip
 
 
 def test_committers_that_meet_neither_deadlock_nor_miscount(fresh_database: str) -> None:

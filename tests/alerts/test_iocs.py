@@ -257,7 +257,7 @@ def test_every_type_of_the_design_is_known() -> None:
 
 def test_pasted_text() -> None:
     pasted = f"evil[.]com\n1.1.1[.]1\nupdate.exe\nHKLM\\Software\\Windows NT\\x\nhxxp://a[.]com/b\n\n{MD5}"
-    assert [(o.type, o.value) for o in iocs.parse_text(pasted)] == [
+    assert [(o.type, o.value) for o in iocs.parse_text(pasted).observables] == [
         ("domain", "evil.com"), ("ip", "1.1.1.1"), ("filename", "update.exe"),
         ("registry_key", "HKLM\\Software\\Windows NT\\x"), ("url", "http://a.com/b"), ("domain", "a.com"), ("md5", MD5),
     ]  # fmt: skip
@@ -398,7 +398,7 @@ def test_keys_and_paths_in_pasted_text() -> None:
         "Found HKLM\\SOFTWARE\\Microsoft\\Windows NT\\CurrentVersion\\Run on the box, then HKCU\\Software\\A and HKU\\B.\n"
         "HKCU:\\Software\\Run\\My Updater\n'HKCR\\a b\\c d' /v x\nC:\\Temp\\drop here.exe\n//a.com/x.php Node.js a.tar.gz"
     )
-    assert [(o.type, o.value) for o in iocs.parse_text(pasted)] == [
+    assert [(o.type, o.value) for o in iocs.parse_text(pasted).observables] == [
         ("registry_key", "HKLM\\SOFTWARE\\Microsoft\\Windows NT\\CurrentVersion\\Run"),
         ("registry_key", "HKCU\\Software\\A"), ("registry_key", "HKU\\B"),
         ("registry_key", "HKCU\\Software\\Run\\My Updater"), ("registry_key", "HKCR\\a b\\c d"),

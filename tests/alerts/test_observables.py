@@ -143,3 +143,12 @@ def test_service_enrichments_at_once_are_all_kept(fresh_database):
     ]
     assert not [outcome for outcome in at_once(calls) if isinstance(outcome, Exception)]
     assert observable.enrichments.count() == 8
+
+
+def test_pasted_text_of_which_something_is_not_read_is_refused():
+    assert services.recognised("evil[.]com, 203.0.113.9") == [("domain", "evil.com"), ("ip", "203.0.113.9")]
+    with pytest.raises(Invalid, match="Nothing in this text"):
+        services.recognised("nothing here")
+    long = "evil.com\n" * 30_000
+    with pytest.raises(Invalid, match="was not read"):
+        services.recognised(long)

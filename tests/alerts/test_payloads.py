@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import gzip
+import inspect
 import json
+import sys
 import time
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 
 from alerts.payloads import (
     MAX_ITEMS,
+    MESSAGE_TYPE,
     BadGzip,
     Item,
     PayloadTooLarge,
@@ -23,6 +26,7 @@ from alerts.payloads import (
     parse_body,
     parse_item,
     parse_lines,
+    parse_message,
 )
 
 JSON = "application/json"
@@ -202,12 +206,12 @@ def test_a_subscription_that_waits_for_its_confirmation_says_so() -> None:
         "Type": "SubscriptionConfirmation",
         "TopicArn": "a",
         "Message": "m",
-        "SubscribeURL": "https://sns/confirm",
+        "SubscribeURL": "https://sns.eu-west-1.amazonaws.com/confirm",
     }
     payload, reason = one(json.dumps(body).encode())
     assert payload is None
     assert reason is not None
-    assert "open https://sns/confirm" in reason
+    assert "open https://sns.eu-west-1.amazonaws.com/confirm" in reason
 
 
 @pytest.mark.parametrize(
@@ -354,6 +358,34 @@ def test_no_body_raises_and_nothing_is_lost(body: bytes, content_type: str | Non
         assert item.raw in body or parsed.format in ("array", "ndjson")
         if item.payload is not None:
             orjson.dumps(item.payload)
+
+
+def deep_mail(depth: int) -> bytes:
+    lines = [b"From: bad@evil.top\r\nSubject: Deep\r\n"]
+    lines += [b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(depth)]
+    return b"".join(lines) + b"\r\nhello\r\n"
+
+
+def test_a_mail_nested_too_deeply_is_kept_with_the_reason() -> None:
+    raw = deep_mail(1_200)
+    reason = "the mail has more than 30 parts within each other"
+    assert parse_message(raw) == Item(raw, None, reason)
+    assert parse_body(raw, MESSAGE_TYPE).items == [Item(raw, None, reason)]
+    assert parse_message(deep_mail(20)).payload is not None
+
+
+def test_a_mail_that_the_reading_fails_for_is_kept_with_the_reason() -> None:
+    """Read with hardly any stack left: whatever is raised, the bytes are not lost."""
+    raw = b"From: bad@evil.top\r\nSubject: x\r\n\r\nhello\r\n"
+    parse_message(raw)  # what it imports is there now
+    depth = len(inspect.stack(0))
+    limit = sys.getrecursionlimit()
+    try:
+        sys.setrecursionlimit(depth + 6)
+        item = parse_message(raw)
+    finally:
+        sys.setrecursionlimit(limit)
+    assert item == Item(raw, None, "the mail cannot be read: RecursionError")
 
 
 JSON_VALUES = st.recursive(

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from alerts import events, sources
+from alerts import events, senders, sources
 from alerts.events import CreatedAlert
 from alerts.models import Alert, Delivery
 from alerts.replay import replay_all, replay_delivery
-from opensoar.accounts.models import AuditEntry, Partner, ProductSettings
+from opensoar.accounts.models import DEFAULT_PARTNER_ID, AuditEntry, Partner, ProductSettings
 from opensoar.errors import Conflict, NotFound
 from tests.alerts.inbound import PATH, Inbound
 from tests.alerts.test_awkward_payloads import AWKWARD
@@ -97,8 +97,6 @@ def test_a_partner_that_was_refused_is_taken_later(inbound: Inbound) -> None:
     assert (still.state, still.reason) == ("quarantined", "unknown partner: acme")
     make_partner("acme")
     assert replay_all(actor=SYSTEM) == {"quarantined": 1}  # the refusal is remembered for a few seconds
-    from alerts import senders
-
     senders.forget()
     assert replay_all(actor=SYSTEM) == {"replayed": 1}
     alert = Alert.objects.get()
@@ -176,3 +174,29 @@ def test_an_alert_without_its_playbooks_gets_them(inbound: Inbound) -> None:
         (alert.pk, str(alert.pk), "low")
     ]
     assert Alert.objects.count() == 1
+
+
+def test_what_becomes_another_partners_is_kept_where_its_people_see_it(inbound: Inbound) -> None:
+    ProductSettings.objects.update(create_unknown_partners=False)
+    delivery = quarantined(inbound, {"id": 1, "title": "Beacon", "partner": "acme"})
+    acme = make_partner("acme")
+    senders.forget()  # the refusal is remembered for a few seconds
+    old = replay_delivery(actor=SYSTEM, delivery=delivery)
+    alert = Alert.objects.get(partner=acme)
+    assert (old.state, old.alert_id) == ("replayed", alert.pk)
+    assert "partner acme" in old.reason
+    ada = make_user(partners=[acme]).actor
+    [theirs] = Delivery.objects.visible_to(ada).of_alert(alert.pk)
+    assert (bytes(theirs.body), theirs.received_at) == (bytes(delivery.body), delivery.received_at)
+    assert alert.counter.last_delivery_id == theirs.pk
+
+
+@pytest.mark.django_db
+def test_without_a_token_the_body_does_not_choose_the_partner() -> None:
+    make_partner("acme")
+    body = json.dumps({"id": 1, "title": "Beacon", "partner": "acme"}).encode()
+    polled = Delivery.objects.create(
+        partner_id=DEFAULT_PARTNER_ID, source="elastic", state="quarantined", reason="x", body=body
+    )
+    assert replay_delivery(actor=SYSTEM, delivery=polled).state == "replayed"
+    assert Alert.objects.get().partner_id == DEFAULT_PARTNER_ID

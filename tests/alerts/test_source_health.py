@@ -12,14 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alerts.intake import OWN_SOURCE
 from alerts.ledger import health, rhythm
 from alerts.ledger.rhythm import DAY, HOUR
 from alerts.models import Alert, Delivery, SourceHealth, SourceHour, SweepState
 from alerts.services import claim_alert
 from opensoar.accounts.models import DEFAULT_PARTNER_ID, Partner
 from opensoar.ids import uuid7
+from tests.alerts.inbound import PATH, Inbound
 from tests.api.clients import client_of, queries
-from tests.factories import actions, entries, make_alert, make_partner, make_user
+from tests.factories import actions, entries, make_alert, make_partner, make_token, make_user
 
 MONDAY = datetime(2026, 10, 5, tzinfo=UTC)  # a Monday, 00:00
 
@@ -310,3 +312,17 @@ def test_random_arrivals_are_not_called_silent() -> None:
         usual = rhythm.usual_gap(long, frozenset(), watched=sum(gaps))
         wrong += sum(gap > rhythm.TIMES * usual for gap in gaps)
     assert wrong <= 3
+
+
+def test_no_token_speaks_in_our_name(inbound: Inbound) -> None:
+    for number, (token, path) in enumerate(
+        [
+            (inbound.token, PATH),
+            (make_token(["ingest"])[1], f"{PATH}/{OWN_SOURCE}"),
+            (make_token(["ingest"], source=OWN_SOURCE)[1], PATH),
+        ]
+    ):
+        body = {"id": number, "title": "Source elastic is silent", "source": OWN_SOURCE}
+        answer = Inbound(token).post(body, path=path)
+        assert Alert.objects.get(pk=answer.json["alert_id"]).source == "webhook"
+        assert any("no token speaks for it" in note for note in answer.json["notes"])

@@ -69,6 +69,16 @@ def test_service_a_product_of_ones_own_is_read_by_its_paths() -> None:
     assert (again.outcome.state, again.outcome.alert_id) == ("duplicate", alert.pk)
 
 
+def test_service_a_product_of_ones_own_says_what_it_was_and_that_it_is_over() -> None:
+    mapping = {**MAPPING, "determination": "finding.verdict", "status": "finding.state"}
+    save_source(actor=SYSTEM, slug="Lab", mapping=mapping, severities={})
+    stored(LAB, "lab")
+    over = {"finding": {**LAB["finding"], "verdict": "False-Positive", "state": "Closed"}}
+    stored(over, "lab")
+    alert = Alert.objects.get()
+    assert (alert.determination, alert.status) == ("benign", "resolved")
+
+
 def test_service_severities_of_a_product_with_code_are_changed_and_given_back() -> None:
     wazuh = {
         "id": "1",
@@ -182,6 +192,14 @@ def test_page_it_is_saved_changed_and_deleted(page: Client) -> None:
     assert list(AuditEntry.objects.filter(object_kind="source").values_list("action", flat=True).order_by("id")) == [
         "source_created", "source_changed", "source_deleted",
     ]  # fmt: skip
+
+
+def test_page_what_is_built_in_is_shown_with_its_severities(page: Client) -> None:
+    text = page.get(reverse("admin:alerts_alertsource_changelist")).content.decode()
+    assert f"{reverse('admin:alerts_alertsource_add')}?slug=wazuh" in text
+    assert "12 = high" in text
+    form = page.get(reverse("admin:alerts_alertsource_add"), {"slug": "wazuh"}).content.decode()
+    assert 'value="wazuh"' in form
 
 
 def test_page_somebody_bound_to_a_partner_sees_none(client: Client) -> None:

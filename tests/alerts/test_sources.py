@@ -16,7 +16,7 @@ from alerts.sources.base import NormalisedAlert, Reader, techniques_in
 from alerts.sources.generic import normalise
 from alerts.sources.registry import sign
 from alerts.sources.times import parse_time
-from tests.alerts.pairs import as_json, pairs
+from tests.alerts.pairs import ORIGINS, OURS, PUBLIC, ROOT, as_json, name_of, origins, pairs
 
 REPOSITORY = Path(__file__).parents[2]
 PAIRS = [(slug, given, expected) for slug in sources.SLUGS for given, expected in pairs(slug)]
@@ -24,7 +24,7 @@ PAIRS = [(slug, given, expected) for slug in sources.SLUGS for given, expected i
 
 @pytest.mark.parametrize("slug", sources.SLUGS)
 def test_every_source_has_captured_payloads_and_a_page(slug: str) -> None:
-    assert pairs(slug), f"add tests/alerts/sources/{slug}/<name>.in.json and .out.json"
+    assert len(pairs(slug)) >= 3, f"add tests/alerts/sources/{slug}/<name>.in.json and .out.json"
     assert (REPOSITORY / "docs" / "sources" / f"{slug}.md").is_file(), f"add docs/sources/{slug}.md"
 
 
@@ -38,9 +38,22 @@ def test_pair(slug: str, given: Path, expected: Path) -> None:
     assert result == json.loads(expected.read_text())
 
 
+@pytest.mark.parametrize("slug", sources.SLUGS)
+def test_every_captured_payload_says_where_it_comes_from(slug: str) -> None:
+    """And at least one of a source is the vendor's own, or public."""
+    told = origins()[slug]
+    assert set(told) == {name_of(given) for given, _ in pairs(slug)}, "a line in ORIGINS.json for every pair"
+    for name, one in told.items():
+        assert one["origin"] in ORIGINS, name
+        assert one["origin"] == OURS or one.get("from"), f"{name}: which page or repository?"
+        assert one.keys() <= {"origin", "from", "changed"}, name
+    assert any(one["origin"] in PUBLIC for one in told.values())
+
+
 def test_no_captured_payload_without_a_source() -> None:
-    directories = {path.name for path in (Path(__file__).parent / "sources").iterdir() if path.is_dir()}
-    assert directories <= set(sources.SLUGS)
+    directories = {path.parent.name for path in ROOT.glob("*/*.json")}
+    assert directories == set(sources.SLUGS) == set(origins())
+    assert {path.name for path in ROOT.glob("*.json")} == {"ORIGINS.json"}
 
 
 def test_registry() -> None:

@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from alerts import services
 from alerts.models import Alert, Suppression
-from alerts.suppression_pages import ENOUGH
+from alerts.rules import ENOUGH
 from opensoar.accounts.models import User
 from tests.factories import make_alert, make_partner, make_user
 
@@ -161,7 +161,7 @@ def test_the_alert_page_tells_how_its_rule_has_done(client: Client, lead: User, 
     for _ in range(ENOUGH):
         make_alert(rule_name="Port scan", source="edr", status="resolved", determination="benign")
     page = text(client, url)
-    assert "21 alerts in 90 days, 100 % benign of 20 determined" in " ".join(page.split())
+    assert "21 alerts in 90 days</a>, 100 % benign of 20 determined" in " ".join(page.split())
     assert "Nearly always benign: suppress?" in page
     client.force_login(make_user())
     assert "suppress?" not in text(client, url)

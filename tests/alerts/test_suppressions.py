@@ -21,7 +21,7 @@ from alerts.intake import Envelope, read_body
 from alerts.models import Alert, AlertCounter, Delivery, Observable, Suppression
 from alerts.pages import open_count, queue
 from alerts.senders import Sender
-from alerts.suppression_pages import ENOUGH, hidden_by, preview, rule_record
+from alerts.suppression_pages import hidden_by, preview
 from incidents.retention import archive_batch, candidates
 from incidents.suggestions import suggestions
 from opensoar.accounts.models import AuditEntry, User
@@ -413,27 +413,3 @@ def test_preview_and_ingest_agree(lead: User) -> None:
         assert (Alert.objects.get(pk=item.alert_id).suppressed_by is not None) == hides, conditions
         services.end_suppression(actor=lead.actor, suppression=suppression)
         Alert.objects.filter(pk=item.alert_id).delete()
-
-
-def test_the_record_of_a_rule() -> None:
-    acme, viewer = make_partner("acme"), make_user()
-    alert = make_alert(rule_name="Port scan", source="edr")
-    record = rule_record(viewer.actor, alert)
-    assert record is not None
-    assert (record.alerts, record.benign_share, record.is_noisy) == (1, None, False)
-    assert record.sentence == "nothing determined yet"
-    for n in range(ENOUGH):
-        word = "malicious" if n < 2 else "benign"
-        make_alert(status="resolved", determination=word, rule_name="Port scan", source="edr")
-    make_alert(status="resolved", determination="malicious", rule_name="Port scan", source="siem")
-    make_alert(
-        status="resolved", determination="malicious", rule_name="Port scan", source="edr", partner=acme
-    )
-    record = rule_record(make_user(partners=[alert.partner]).actor, alert)
-    assert record is not None
-    assert (record.alerts, record.resolved, record.determined) == (21, 20, 20)
-    assert (record.sentence, record.is_noisy) == ("90 % benign of 20 determined", True)
-    everybodys = rule_record(viewer.actor, alert)
-    assert everybodys is not None
-    assert (everybodys.determined, everybodys.is_noisy) == (21, False)
-    assert rule_record(viewer.actor, make_alert()) is None

@@ -15,6 +15,7 @@ from alerts.incoming import Incoming
 from alerts.ingest import store
 from alerts.intake import Envelope, read_body
 from alerts.models import Alert, AlertCounter, AlertObservable, AlertSource, Delivery
+from alerts.replay import replay_delivery
 from alerts.senders import Sender
 from alerts.services import resolve_alert, save_source, update_alert
 from tests.factories import SYSTEM, actions, entries
@@ -78,8 +79,26 @@ def test_an_update_refreshes_what_the_source_says() -> None:
     assert alert.iocs == {"ips": ["203.0.113.5", "203.0.113.6"]}
     assert alert.normalized["severity"] == "high"
     assert AlertObservable.objects.filter(alert=alert).count() == 2
-    assert actions(alert)[-2:] == ["severity_change", "tags_changed"]
+    assert actions(alert)[-3:] == ["severity_change", "tags_changed", "details_changed"]
     assert alert.version == 2
+
+
+def test_an_update_fills_in_whom_it_concerns_and_never_replaces_that() -> None:
+    deliver(BASE)
+    deliver({**BASE, "hostname": "ws-1", "dest_ip": "10.0.0.9"})
+    alert = Alert.objects.get()
+    assert (alert.hostname, alert.dest_ip, alert.source_ip, alert.version) == (
+        "ws-1",
+        "10.0.0.9",
+        "203.0.113.5",
+        2,
+    )
+    assert alert.normalized["hostname"] == "ws-1"
+    [entry] = [entry for entry in entries(alert) if entry.action == "details_changed"]
+    assert entry.payload["fields"] == ["hostname", "dest_ip"]
+    deliver({**BASE, "hostname": "ws-2", "username": "ann"})
+    alert.refresh_from_db()
+    assert (alert.hostname, alert.username) == ("ws-1", "ann")
 
 
 def test_what_people_said_stays() -> None:
@@ -142,6 +161,45 @@ def test_a_repeat_outside_the_window_is_a_new_alert() -> None:
     AlertCounter.objects.update(last_seen=timezone.now() - timedelta(hours=3))
     assert deliver(BASE, BASE, slug="lab") == ["accepted", "duplicate"]
     assert Alert.objects.count() == 2
+
+
+def test_the_end_belongs_to_its_alert_however_late_it_comes() -> None:
+    mapping = {**OF_OURS["mapping"], "status": "state", "determination": "verdict"}
+    save_source(actor=SYSTEM, slug="lab", dedupe_hours=2, mapping=mapping)
+    deliver(BASE, slug="lab")
+    AlertCounter.objects.update(last_seen=timezone.now() - timedelta(hours=30))
+    assert deliver({**BASE, "state": "closed", "verdict": "benign"}, slug="lab") == ["duplicate"]
+    assert Alert.objects.get().status == "resolved"
+
+
+def test_what_came_earlier_and_is_replayed_turns_nothing_back() -> None:
+    deliver({**BASE, "severity": "critical"})
+    late = Delivery.objects.create(
+        partner_id=Alert.objects.get().partner_id, source="edr", state="quarantined", reason="x",
+        received_at=timezone.now() - timedelta(hours=1), body=json.dumps({**BASE, "tags": ["old"]}).encode(),
+    )  # fmt: skip
+    assert replay_delivery(actor=SYSTEM, delivery=late).state == "replayed"
+    alert = Alert.objects.get()
+    assert (alert.severity, alert.tags, alert.counter.duplicate_count) == ("critical", ["edr"], 2)
+    assert alert.counter.last_delivery_id != late.pk
+
+
+def test_a_resolved_alert_that_goes_on_coming_says_so_once_an_hour() -> None:
+    deliver(BASE)
+    resolve_alert(actor=SYSTEM, alert=Alert.objects.get(), determination="benign")
+    for _ in range(3):
+        deliver(BASE)
+    alert = Alert.objects.get()
+    assert actions(alert).count("duplicate_received") == 1
+    assert alert.counter.duplicate_count == 4
+
+
+def test_an_update_takes_no_tag_from_people() -> None:
+    deliver(BASE)
+    many = [f"t{n}" for n in range(60)]
+    update_alert(actor=SYSTEM, alert=Alert.objects.get(), tags=many)
+    deliver({**BASE, "tags": ["new"]})
+    assert Alert.objects.get().tags == many
 
 
 def over(verdict: str | None = None) -> dict[str, Any]:

@@ -7,18 +7,22 @@ import gzip
 import json
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from alerts import webhooks
+from alerts import events, senders, webhooks
 from alerts.committer import committer
+from alerts.events import CreatedAlert
 from alerts.models import Alert, Delivery
+from alerts.wrappers import why_no_alert
 from opensoar.accounts.models import ApiToken, AuditEntry, Partner, ProductSettings
 from opensoar.accounts.services import revoke_token
 from tests import databases
@@ -42,6 +46,7 @@ def test_without_a_token(inbound: Inbound) -> None:
 
 def test_before_the_first_token_it_says_how_to_make_one(inbound: Inbound) -> None:
     ApiToken.objects.all().delete()
+    senders.forget()
     for sender in (Inbound(""), Inbound("osr_nonsense")):
         answer = sender.post(ALERT)
         assert answer.status == 401
@@ -280,6 +285,14 @@ def test_a_body_that_is_cut_is_not_answered_as_stored(inbound: Inbound) -> None:
     assert not Delivery.objects.exists()
 
 
+def test_a_stream_that_is_cut_says_what_it_stored(inbound: Inbound) -> None:
+    lines = "\n".join(json.dumps({"title": f"t{n}"}) for n in range(300))
+    answer = inbound.post(lines, content_type=NDJSON, CONTENT_LENGTH=str(len(lines) + 1))
+    assert (answer.status, answer.json["detail"]) == (400, "The body ended early")
+    assert answer.json["accepted"] == Alert.objects.count() == 250
+    assert [result["title"] for result in answer.json["results"]] == [f"t{n}" for n in range(250)]
+
+
 def test_an_empty_body(inbound: Inbound) -> None:
     for content_type in ("application/json", NDJSON):
         assert inbound.post(b"", content_type=content_type).status == 202
@@ -370,6 +383,85 @@ def test_when_too_much_is_waiting(inbound: Inbound, monkeypatch: pytest.MonkeyPa
         answer = inbound.post(ALERT, content_type=content_type)
         assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
     assert not Delivery.objects.exists()
+
+
+@contextmanager
+def refused(first: int, last: int) -> Iterator[None]:
+    """The database takes no alert with an id from ``first`` to ``last``."""
+
+    def refuse(batch: list[CreatedAlert]) -> None:
+        if any(first <= int(one.subject["source_id"]) <= last for one in batch):
+            raise psycopg.errors.SerializationFailure("not now")
+
+    events.alert_created.in_transaction(refuse)
+    try:
+        yield
+    finally:
+        events.alert_created._now.remove(refuse)
+
+
+@pytest.mark.parametrize(
+    "count", [550, 1_200]
+)  # one is read by the committing thread, one by the request's own
+def test_an_array_that_is_stored_in_part_says_which(inbound: Inbound, count: int) -> None:
+    array = [{"id": n, "title": f"t{n}"} for n in range(count)]
+    with refused(500, count):
+        answer = inbound.post(array)
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+    assert answer.json["detail"].startswith("Not all of it is stored")
+    assert [result["title"] for result in answer.json["results"]] == [f"t{n}" for n in range(500)]
+    assert answer.json["accepted"] == Alert.objects.count() == 500
+    rest = inbound.post(array[answer.json["accepted"] :])
+    assert (rest.json["accepted"], rest.json["duplicates"]) == (count - 500, 0)
+
+
+def test_an_array_of_which_nothing_is_stored(inbound: Inbound) -> None:
+    with refused(0, 9):
+        answer = inbound.post([{"id": n, "title": "t"} for n in range(10)])
+        one = inbound.post({"id": 1, "title": "t"})
+    assert (answer.status, answer.json["accepted"], answer.json["results"]) == (503, 0, [])
+    assert (one.status, list(one.json)) == (503, ["detail"])
+    assert not Delivery.objects.exists()
+
+
+def test_what_a_stream_counts_are_its_first_alerts(inbound: Inbound) -> None:
+    """Those behind a gap may be stored, but are not counted: the sender goes on behind what is."""
+    lines = "\n".join(json.dumps({"id": n, "title": f"t{n}"}) for n in range(1_000))
+    with refused(250, 499):
+        answer = inbound.post(lines, content_type=NDJSON)
+    titles = [result["title"] for result in answer.json["results"]]
+    assert (answer.status, answer.json["accepted"]) == (503, len(titles))
+    assert titles == [f"t{n}" for n in range(len(titles))]
+    assert len(titles) <= 250
+
+
+# --- what must not lead anywhere ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (
+            "https://sns.eu-west-1.amazonaws.com/?Action=ConfirmSubscription&TopicArn=arn:aws:sns:a&Token=1f",
+            True,
+        ),
+        ("https://sns.cn-north-1.amazonaws.com.cn/?Action=ConfirmSubscription", True),
+        ("http://sns.eu-west-1.amazonaws.com/", False),
+        ("https://evil.example/?.amazonaws.com", False),
+        ("https://sns.eu-west-1.amazonaws.com.evil.example/", False),
+        ("https://evil.example\\@sns.eu-west-1.amazonaws.com/", False),
+        ("https://sns.eu-west-1.amazonaws.com@evil.example/", False),
+        ("https://evil.example#.sns.eu-west-1.amazonaws.com/", False),
+        ("https://bucket.s3.amazonaws.com/", False),
+        ("https://sns.eu-west-1.amazonaws.com/ or https://evil.example/", False),
+        ("https://sns.eu-west-1.amazonaws.com/\n", False),
+    ],
+)
+def test_only_an_address_of_amazon_is_one_to_open(url: str, shown: bool) -> None:
+    reason = why_no_alert({"Type": "SubscriptionConfirmation", "TopicArn": "a", "SubscribeURL": url})
+    assert reason is not None
+    assert (url in reason) is shown
+    assert ("evil.example" in reason) is False
 
 
 # --- through the server -----------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 from rest_framework.test import APIClient
 
+from alerts.models import Delivery, SourceHealth
 from opensoar.accounts.models import Partner, Role
 from playbooks_engine.models import Playbook, PlaybookRun, Sequence
 from tests.api.clients import API, machine, person
@@ -37,7 +38,7 @@ def test_an_empty_installation() -> None:
         "alerts_by_partner": {}, "open_by_partner": {}, "mttr_by_partner": {}, "mttr_seconds": None,
         "total_alerts": 0, "open_alerts": 0, "alerts_today": 0, "unassigned_count": 0,
         "priority_queue": [], "my_alerts": [], "recent_alerts": [],
-        "total_runs": 0, "active_runs": 0, "recent_runs": [],
+        "total_runs": 0, "active_runs": 0, "recent_runs": [], "silent_sources": 0, "quarantined_deliveries": 0,
     }  # fmt: skip
 
 
@@ -80,11 +81,23 @@ def test_a_partner_s_people_count_their_own() -> None:
     make_alert("theirs", partner=own), make_run(partner=own)
     for partner in (foreign, None):
         make_alert("canary", partner=partner, severity="critical"), make_run(partner=partner)
+    for partner in (own, foreign):
+        SourceHealth.objects.create(
+            partner=partner,
+            source="edr",
+            first_at=timezone.now(),
+            last_at=timezone.now(),
+            silent_since=timezone.now(),
+        )
+        Delivery.objects.create(
+            partner_id=partner.pk, source="edr", state="quarantined", reason="x", body=b"x"
+        )
     for client in (person("viewer", partners=[own]), machine("read", partner=own)):
         answer = client.get(URL)
         stats = answer.json()
         assert stats["alerts_by_partner"] == stats["open_by_partner"] == {"own": 1}
         assert (stats["total_alerts"], stats["total_runs"], stats["active_runs"]) == (1, 1, 1)
+        assert (stats["silent_sources"], stats["quarantined_deliveries"]) == (1, 1)
         assert "canary" not in answer.content.decode()
         assert "foreign" not in answer.content.decode()
 
@@ -108,5 +121,5 @@ def test_it_costs_the_same_however_much_there_is(
     for number in range(20):
         partner = make_partner()
         make_alert(str(number), partner=partner, assigned_to=make_user()), make_run(partner=partner)
-    with django_assert_max_num_queries(13):  # four of them find out who asks
+    with django_assert_max_num_queries(15):  # four of them find out who asks
         assert client.get(URL).json()["total_alerts"] == 20

@@ -80,6 +80,11 @@ def test_filters_and_pages() -> None:
     assert found(token_id=str(token.pk)) == [1]
     assert found(partner="acme") == [2]
     assert found(received_at__gte=yesterday) == [1, 0]
+    assert (
+        found(received_at__gte="0001-01-01T00:00:00Z")
+        == found(received_at__gte="1960-01-01T00:00:00Z")
+        == found()
+    )
     assert found(received_at__lt=yesterday) == [2]
     assert found(limit=1, offset=1) == [1]
     page = client.get(URL, {"cursor": "", "limit": "2"}).json()

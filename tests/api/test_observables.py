@@ -126,7 +126,7 @@ def test_a_text_is_previewed_and_nothing_kept() -> None:
     found = {(one["type"], one["value"], one["internal"]) for one in answer.json()["observables"]}
     assert {("ip", "10.0.0.1", True), ("url", "https://evil.com/x", False)} <= found
     assert answer.json()["total"] == len(found)
-    assert client.post(url, {"text": "nothing here"}).json() == {"observables": [], "total": 0}
+    assert client.post(url, {"text": "nothing here"}).json() == {"observables": [], "total": 0, "notes": []}
     for body in ({}, {"text": 5}, {"text": ""}, {"text": "x" * 100_001}):
         assert client.post(url, body).status_code == 422
     assert not Observable.objects.exists()

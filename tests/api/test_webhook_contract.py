@@ -6,11 +6,13 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
 
-from alerts import senders
+from alerts import events, senders
 from alerts.committer import committer
-from tests.api.clients import V1, ContractClient
+from alerts.events import CreatedAlert
+from tests.api.clients import V1, ContractClient, _check
 from tests.factories import make_token
 
 URL = V1 + "webhooks/alerts"
@@ -47,3 +49,17 @@ def test_many_as_array_and_as_ndjson(client: ContractClient) -> None:
     assert (stream["accepted"], stream["duplicates"], stream["quarantined"]) == (0, 2, 1)
     nothing = client.post(URL, "nonsense\nmore", content_type="application/x-ndjson")
     assert (nothing.status_code, nothing.json()["quarantined"]) == (202, 2)
+
+
+def test_an_array_that_is_stored_in_part(client: ContractClient) -> None:
+    def refuse(batch: list[CreatedAlert]) -> None:
+        if any(int(one.subject["source_id"]) >= 500 for one in batch):
+            raise psycopg.errors.SerializationFailure("not now")
+
+    events.alert_created.in_transaction(refuse)
+    try:
+        answer = client.post(URL, [{"id": n, "title": "t" * 50} for n in range(600)], format="json")
+    finally:
+        events.alert_created._now.remove(refuse)
+    assert (answer.status_code, answer.json()["accepted"], len(answer.json()["results"])) == (503, 500, 500)
+    _check(answer, "post")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import difflib
 import json
 import os
@@ -40,7 +41,6 @@ TESTS = (  # what costs nothing first
     "tests/chaos/test_rules.py",
     "tests/playbooks_engine/test_any_playbook.py",
 )
-PATIENCE = 600.0  # a mutant that hangs is noticed by the tests' own limits, or by this
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,21 +93,51 @@ def _meaning(source: str) -> str:
     return ast.dump(tree)
 
 
-def is_killed(tree: Path, mutant: Mutant) -> bool:
-    """Whether a test fails of it."""
-    path = tree / mutant.module
-    original = path.read_text()
-    argv = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--timeout", "120", *TESTS]
-    ours = ("DATABASE_", "REDIS_", "OPENSOAR_", "PYTEST_")
-    env = {k: v for k, v in os.environ.items() if not k.startswith(ours)} | {"PYTHONDONTWRITEBYTECODE": "1"}
-    path.write_text(mutant.source)
-    try:
-        done = subprocess.run(argv, cwd=tree, env=env, capture_output=True, timeout=PATIENCE, check=False)
-        return done.returncode != 0
-    except subprocess.TimeoutExpired:
-        return True
-    finally:
-        path.write_text(original)
+class Host:
+    """A copy of the tree, and the process that runs its tests (mutant_host.py)."""
+
+    def __init__(self, tree: Path) -> None:
+        ours = ("DATABASE_", "REDIS_", "OPENSOAR_", "PYTEST_")
+        env = {k: v for k, v in os.environ.items() if not k.startswith(ours)} | {
+            "PYTHONDONTWRITEBYTECODE": "1"
+        }
+        out = shutil.ignore_patterns(".venv", ".git", "var", "__pycache__", "node_modules")
+        shutil.copytree(BASE_DIR, tree, ignore=out)
+        (tree / ".venv").symlink_to(BASE_DIR / ".venv")
+        self.tree = tree
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.chaos.mutant_host", *TESTS],
+            cwd=tree, env=env, text=True, bufsize=1, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+
+    def is_killed(self, mutant: Mutant) -> bool:
+        """Whether a test fails of it."""
+        path = self.tree / mutant.module
+        original = path.read_text()
+        path.write_text(mutant.source)
+        try:
+            return self._verdict() == "killed"
+        finally:
+            path.write_text(original)
+
+    def check(self) -> None:
+        """The tests pass where nothing is changed: else all would count as killed."""
+        if self._verdict() != "survived":
+            raise SystemExit("The tests fail on the unchanged tree.")
+
+    def close(self) -> None:
+        """Its servers end with it."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(60)
+
+    def _verdict(self) -> str:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write("run\n")
+        answer = self._process.stdout.readline().strip()
+        if not answer:
+            raise RuntimeError(f"the host in {self.tree} has died")
+        return answer
 
 
 def main() -> int:
@@ -121,36 +151,34 @@ def main() -> int:
     random.Random(options.seed).shuffle(found)
     found = found[: options.number or None]
     print(f"{len(found)} mutants", flush=True)
-    with tempfile.TemporaryDirectory(prefix="mutants-", dir="/tmp") as folder:
-        trees: queue.SimpleQueue[Path] = queue.SimpleQueue()
-        for number in range(options.jobs):
-            trees.put(_copy(Path(folder) / str(number)))
-
-        def judge(mutant: Mutant) -> bool:
-            tree = trees.get()
-            try:
-                killed = is_killed(tree, mutant)
-            finally:
-                trees.put(tree)
-            print(
-                "." if killed else f"\nSURVIVED {mutant.diff()}", end="\n" if not killed else "", flush=True
-            )
-            return killed
-
+    with (
+        tempfile.TemporaryDirectory(prefix="mutants-", dir="/tmp") as folder,
+        contextlib.ExitStack() as stack,
+    ):
+        free: queue.SimpleQueue[Host] = queue.SimpleQueue()
+        hosts = [Host(Path(folder) / str(number)) for number in range(options.jobs)]
+        for host in hosts:
+            stack.callback(host.close)
         with ThreadPoolExecutor(options.jobs) as pool:
+            list(pool.map(Host.check, hosts))
+            for host in hosts:
+                free.put(host)
+
+            def judge(mutant: Mutant) -> bool:
+                host = free.get()
+                try:
+                    killed = host.is_killed(mutant)
+                finally:
+                    free.put(host)
+                print("." if killed else f"\nSURVIVED {mutant.diff()}\n", end="", flush=True)
+                return killed
+
             outcomes = list(pool.map(judge, found))
     survivors = [mutant.diff() for mutant, killed in zip(found, outcomes, strict=True) if not killed]
     if options.json:
         options.json.write_text(json.dumps({"mutants": len(found), "survivors": survivors}, indent=1))
     print(f"\nkilled {sum(outcomes)} of {len(found)}: {100 * sum(outcomes) / len(found):.1f} %")
     return 0
-
-
-def _copy(target: Path) -> Path:
-    out = shutil.ignore_patterns(".venv", ".git", "var", "__pycache__", "node_modules")
-    shutil.copytree(BASE_DIR, target, ignore=out)
-    (target / ".venv").symlink_to(BASE_DIR / ".venv")
-    return target
 
 
 if __name__ == "__main__":

@@ -33,6 +33,8 @@ class Places:
             "ledger": "/deliveries/",
             "ledger-delivery": self.delivery,
             "source-health": "/deliveries/sources/",
+            "rules": "/alerts/rules/",
+            "suppressions": "/suppressions/",
             "incidents": "/incidents/",
             **{f"incident-{status}": path for status, path in self.incidents.items()},
             "playbooks": "/playbooks/",

@@ -81,7 +81,7 @@ def opener(page: Page, name: str) -> Locator:
         ("open", ["Assign", "Edit", "Run playbook", "Close incident", "Handoff note", "Link alert", "Add observables"]),
         ("closed", ["Reopen"]),
         ("needs_attention", ["It was done"]),
-        ("list", ["New incident", "Add to"]),
+        ("list", ["New incident", "Add to", "Exclude", "Dismiss"]),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip

@@ -87,13 +87,23 @@ class FakeElastic(FakeServer):
         self._pits: dict[str, list[Row]] = {}
         self._count = 0
 
-    def add(self, alert: dict[str, Any], at: datetime | None = None, space: str | None = None) -> str:
-        """Index an alert now; `at` is its `@timestamp`. The same `kibana.alert.uuid` (or `_id`) replaces. -> `_id`."""
+    def add(
+        self,
+        alert: dict[str, Any],
+        at: datetime | None = None,
+        space: str | None = None,
+        *,
+        bare: bool = False,
+    ) -> str:
+        """Index an alert now; `at` is its `@timestamp`. The same `kibana.alert.uuid` (or `_id`) replaces. -> `_id`.
+
+        A `bare` one is of an index that others than Kibana write: it gets no `kibana.alert.uuid`.
+        """
         source = dict(alert)
         name = str(source.pop("_id", "") or source_of(source, "kibana.alert.uuid") or uuid.uuid4())
         if at is not None or source_of(source, "@timestamp") is None:
             source["@timestamp"] = iso(at or now(), 3)
-        if source_of(source, "kibana.alert.uuid") is None:
+        if source_of(source, "kibana.alert.uuid") is None and not bare:
             source["kibana.alert.uuid"] = name
         with self._lock:
             self._count += 1

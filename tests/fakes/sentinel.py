@@ -2,9 +2,10 @@
 
 Pages: learn.microsoft.com/rest/api/securityinsights/incidents/list (github Azure/azure-rest-api-specs
 specification/securityinsights/.../stable/2021-10-01/Incidents.json: $filter, $orderby, $top up to 1,000, $skipToken,
-nextLink, CloudError; examples/incidents/GetIncidents.json), learn.microsoft.com/azure/azure-resource-manager/
-management/request-limits-and-throttling (429, Retry-After), learn.microsoft.com/azure/azure-monitor/logs/api/
-request-format, response-format, errors; entra.py for the token, kql.py for the queries.
+nextLink, CloudError; examples/incidents/GetIncidents.json), .../incidents/list-entities (entities, metaData),
+learn.microsoft.com/azure/azure-resource-manager/management/request-limits-and-throttling (429, Retry-After),
+learn.microsoft.com/azure/azure-monitor/logs/api/request-format, response-format, errors; entra.py for the token, kql.py
+for the queries.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import base64
 import json
 import re
 import uuid
+from collections import Counter
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote, urlencode
 
 from tests.fakes.base import ApiError, Reply, Request, iso, now, time_ns
@@ -52,7 +54,9 @@ _CODES = {
 class FakeSentinel(EntraServer):
     """The incidents of one workspace; `page_size` caps a page, `nextLink` leads to the rest.
 
-    `at` of an incident is its `properties.lastModifiedTimeUtc`. Paging is by position over the present list.
+    `at` of an incident is its `properties.lastModifiedTimeUtc`. Paging is by position over the present list. As Azure's
+    `nextLink` names the port 443, which nobody asked at, its one names the host otherwise than it was asked; `links_to`
+    is another server that it leads to.
     """
 
     resources = ("https://management.azure.com", "https://management.core.windows.net")
@@ -67,9 +71,16 @@ class FakeSentinel(EntraServer):
         self.resource_group = "myRg"
         self.workspace_name = "myWorkspace"
         self.workspace_id = "b438b4f6-912a-46d5-9cb1-b44069212abc"
+        self.links_to = ""
         self.parts: dict[tuple[str, str], list[dict[str, Any]]] = {}
         self._incidents: dict[str, dict[str, Any]] = {}
         self._log: list[dict[str, Any]] = []
+
+    def __enter__(self) -> Self:
+        """Listen on a free port, under a name that can be written in two ways."""
+        super().__enter__()
+        self.url = self.url.replace("127.0.0.1", "localhost")
+        return self
 
     @property
     def base_path(self) -> str:
@@ -80,8 +91,12 @@ class FakeSentinel(EntraServer):
         )
 
     def add(self, alert: dict[str, Any], at: datetime | None = None) -> str:
-        """Store an incident now (a whole one, or only its `properties`); the same `name` replaces. -> its name."""
+        """Store an incident now (a whole one, or only its `properties`); the same `name` replaces. -> its name.
+
+        `entities` beside the `properties` are those of the incident: the list and the incident itself have none.
+        """
         item = dict(alert) if "properties" in alert else {"properties": dict(alert)}
+        entities = item.pop("entities", None)
         name = str(item.get("name") or item["properties"].pop("name", "") or uuid.uuid4())
         old = self._incidents.get(name, {}).get("properties", {})
         properties = {
@@ -101,6 +116,8 @@ class FakeSentinel(EntraServer):
         item |= {"etag": f'"{uuid.uuid4()}"', "properties": properties}
         with self._lock:
             self._incidents[name] = item
+            if entities is not None:
+                self.parts[(name, "entities")] = entities
             self._log.append(_log_row(item))
         return name
 
@@ -196,7 +213,8 @@ class FakeSentinel(EntraServer):
         if page and start + len(page) < len(found):
             kept = {name: value for name, value in request.query.items() if name.lower() != "$skiptoken"}
             kept["$skipToken"] = base64.urlsafe_b64encode(f"position:{start + len(page)}".encode()).decode()
-            body["nextLink"] = f"{self.url}{request.path}?{urlencode(kept, safe='$', quote_via=quote)}"
+            base = self.links_to or self.url.replace("localhost", "LOCALHOST")
+            body["nextLink"] = f"{base}{request.path}?{urlencode(kept, safe='$', quote_via=quote)}"
         return Reply(200, body)
 
     def _position(self, token: str) -> int:
@@ -217,7 +235,12 @@ class FakeSentinel(EntraServer):
             return Reply(200, self._incidents[name])
         if part is None or request.method != ("GET" if part == "comments" else "POST"):
             raise self._failure(405, "MethodNotAllowed", "The method is not allowed.")
-        return Reply(200, {"entities" if part == "entities" else "value": self.parts.get((name, part), [])})
+        found = self.parts.get((name, part), [])
+        if part != "entities":
+            return Reply(200, {"value": found})
+        counts = Counter(str(entity.get("kind")) for entity in found)
+        kinds = [{"entityKind": kind, "count": count} for kind, count in counts.items()]
+        return Reply(200, {"entities": found, "metaData": kinds})
 
     def _logs(self, request: Request, workspace: str) -> Reply:
         """`POST /v1/workspaces/{id}/query` with query and timespan (logs/api/request-format, response-format)."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.test import Client
 from django.urls import reverse
@@ -11,7 +13,8 @@ from alerts.models import Alert
 from alerts.services import add_observables
 from incidents import services
 from incidents.belonging import belongings
-from incidents.models import IncidentAlert
+from incidents.models import IncidentAlert, SuggestionQueue
+from incidents.services.links import link_alerts
 from incidents.suggestion_store import catch_up
 from opensoar.accounts.models import ProductSettings
 from tests.api.clients import V1, client_of
@@ -123,3 +126,21 @@ def test_by_rule_below_the_score_nothing() -> None:
     new = infected()
     catch_up()
     assert not IncidentAlert.objects.filter(alert=new).exists()
+
+
+def test_by_rule_one_that_cannot_be_linked_keeps_no_other_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    ProductSettings.objects.update(auto_link_score=50)
+    incident = make_incident(alerts=[infected(), infected()])
+    catch_up()
+    first, second = infected(title="First"), infected(title="Second")
+
+    def refuse(alerts: list[Alert], **rest: Any) -> Any:
+        if alerts == [first]:
+            raise RuntimeError("something that listens to links")
+        return link_alerts(alerts=alerts, **rest)
+
+    monkeypatch.setattr("incidents.belonging.link_alerts", refuse)
+    catch_up()
+    linked = IncidentAlert.objects.filter(alert__in=[first, second]).values_list("alert_id", "incident_id")
+    assert list(linked) == [(second.pk, incident.pk)]
+    assert not SuggestionQueue.objects.exists()

@@ -126,7 +126,7 @@ def test_observables_are_previewed_before_they_are_added(client: Client) -> None
     url = reverse("incidents:observables", args=[incident.number])
     page = client.post(url, {"text": "see 9.9.9.9", "preview": "1"})
     assert page.status_code == 200
-    assert [value.value for value in page.context["recognised"]] == ["9.9.9.9"]
+    assert [value.value for value in page.context["recognised"].observables] == ["9.9.9.9"]
     assert not incident.observables.exists()
     assert client.post(url, {"text": "nothing here"}).status_code == 422
 

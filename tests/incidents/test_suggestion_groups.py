@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -10,10 +11,11 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
+from alerts import exclusions
 from alerts.models import Alert, AlertObservable
+from alerts.services import save_exclusion as save_observable_exclusion
 from alerts.services.observables import upsert_observables
 from incidents import grouping, suggestion_store
-from incidents.candidates import candidates
 from incidents.entities import known_alerts
 from incidents.models import EntityPosting, GroupedAlert, SuggestionGroup, SuggestionQueue
 from incidents.services import save_exclusion
@@ -23,6 +25,12 @@ from opensoar.accounts.models import DEFAULT_PARTNER_ID
 from tests.factories import SYSTEM, make_alert, make_partner
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def nothing_excluded() -> Iterator[None]:
+    yield
+    exclusions.forget()
 
 
 def stored() -> set[frozenset[int]]:
@@ -103,54 +111,6 @@ def test_what_leaves_the_window_counts_no_more() -> None:
     assert "in no other alert of the last 30 days" in found.why
 
 
-def test_each_explanation_recomputes_from_the_alerts() -> None:
-    """Counts, rarity and score of every suggestion, counted anew without the code that made them."""
-    hosts = [f"ws-{n}" for n in range(5)]
-    for n in range(14):
-        alert = make_alert(hostname=hosts[n % 5], rule_name=f"r{n % 3}", severity="high" if n == 3 else "low")
-        observe(alert, ("sha256", "9f86" * 16), ("domain", "evil.example"))
-    elsewhere = make_alert(created_at=timezone.now() - timedelta(days=25))
-    observe(elsewhere, ("domain", "evil.example"))
-    for _ in range(2):
-        make_alert(source_ip="203.0.113.9")
-    catch_up()
-    found = suggestions(SYSTEM)
-    assert len(found) == 2
-    for suggestion in found:
-        members = list(candidates(SYSTEM).filter(pk__in=suggestion.alert_ids))
-        assert len(members) == suggestion.alert_count == suggestion.evidence.count
-        for shared in suggestion.evidence.shared:
-            carriers = carriers_of(shared.kind, shared.value)
-            here = [one for one in members if one.pk in carriers]
-            assert (shared.count, shared.total) == (len(here), len(carriers)), shared
-            assert shared.hosts == len({one.hostname for one in here} - {None})
-        ranks = [one.severity_rank for one in members]
-        rules = {one.rule_name for one in members}
-        count = len(members)
-        best = max(shared.points for shared in suggestion.evidence.shared)
-        alerts_points = min(25, round(8 * count.bit_length() - 8)) if count & (count - 1) == 0 else None
-        assert suggestion.score == sum(points for points, _words in suggestion.evidence.parts)
-        assert suggestion.evidence.parts[0][0] == 10 * max(ranks)
-        assert alerts_points is None or suggestion.evidence.parts[1][0] == alerts_points
-        assert suggestion.evidence.parts[2][0] == min(15, 5 * (len(rules) - 1))
-        assert suggestion.evidence.parts[3][0] == best
-    big = found[0]
-    assert "14 alerts in" in big.why
-    assert f"file hash {'9f86' * 16} (on 5 hosts, in no other alert of the last 30 days)" in big.why
-    assert "domain evil.example (on 5 hosts, in 1 other alert of the last 30 days)" in big.why
-
-
-def carriers_of(kind: str, value: str) -> set[Any]:
-    """Who carries an entity, asked of the alerts themselves."""
-    fields = {"host": "hostname__iexact", "user": "username__iexact", "group_key": "group_key"}
-    if kind in fields:
-        return set(Alert.objects.filter(**{fields[kind]: value}).values_list("pk", flat=True))
-    if kind in ("external_ip", "internal_ip"):
-        either = Alert.objects.filter(source_ip=value) | Alert.objects.filter(dest_ip=value)
-        return set(either.values_list("pk", flat=True))
-    return set(AlertObservable.objects.filter(observable__value=value).values_list("alert_id", flat=True))
-
-
 def test_partners_never_mix() -> None:
     ours, theirs = make_partner(), make_partner()
     for partner in (ours, theirs):
@@ -174,16 +134,6 @@ def test_what_everybody_carries_ties_nothing(monkeypatch: pytest.MonkeyPatch) ->
     assert suggestions(SYSTEM) == []
 
 
-def test_no_group_is_larger_than_200_and_its_rest_stands_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grouping.partition, "__defaults__", (8,))
-    for _ in range(12):
-        make_alert(source_ip="203.0.113.7")
-    catch_up()
-    assert max(s.alert_count for s in suggestions(SYSTEM)) <= 8
-    assert stored() == whole()
-    assert grouping.LARGEST == 200
-
-
 def test_a_change_that_is_undone_queues_nothing_and_late_commits_are_not_missed() -> None:
     catch_up()
     alert = make_alert()
@@ -196,3 +146,39 @@ def test_a_change_that_is_undone_queues_nothing_and_late_commits_are_not_missed(
     assert advance() == 1
     assert SuggestionGroup.objects.count() == 0
     assert alert.partner_id == DEFAULT_PARTNER_ID
+
+
+@pytest.mark.usefixtures("nothing_excluded")
+def test_what_the_admin_calls_harmless_ties_nothing_and_an_address_of_ours_is_a_place() -> None:
+    alert = make_alert(source_ip="203.0.113.7", dest_ip="198.51.100.9")
+    observe(alert, ("domain", "cdn.example"), ("domain", "evil.example"), ("url", "https://cdn.example/bad"))
+    for kind, value in (("own", "203.0.113.0/24"), ("allowed", "198.51.100.9"), ("allowed", "cdn.example")):
+        save_observable_exclusion(actor=SYSTEM, kind=kind, value=value, reason="known")
+    exclusions.forget()
+    (known,) = known_alerts([alert.pk]).values()
+    said = {
+        entity for entity in known.entities.values() if entity[0] not in ("rule", "habit", "host", "user")
+    }
+    assert said == {
+        ("internal_ip", "203.0.113.7"), ("domain", "evil.example"), ("url", "https://cdn.example/bad"),
+    }  # fmt: skip
+
+
+@pytest.mark.usefixtures("nothing_excluded")
+@pytest.mark.parametrize("ours_first", [True, False])
+def test_an_excluded_address_ties_nothing_whenever_it_is_called_ours(ours_first: bool) -> None:
+    alert = make_alert(source_ip="203.0.113.7")
+
+    def call_it_ours() -> None:
+        save_observable_exclusion(actor=SYSTEM, kind="own", value="203.0.113.7", reason="our VPN")
+        exclusions.forget()
+
+    if ours_first:
+        call_it_ours()
+    save_exclusion(actor=SYSTEM, entity="external_ip", value="203.0.113.7", reason="everybody's")
+    catch_up()
+    if not ours_first:
+        call_it_ours()
+    (known,) = known_alerts([alert.pk]).values()
+    key = next(key for key, entity in known.entities.items() if entity == ("internal_ip", "203.0.113.7"))
+    assert key in suggestion_store.excluded_keys()

@@ -65,6 +65,7 @@ PAGES = {
     "metrics": line(get=A_READ),
     "alerts/": line(get=A_READ),
     "alerts/live/": line({"?rows": "$alert"}, {"?q": "$word"}, get=A_READ),
+    "alerts/rules/": line({"?q": "$word"}, get=A_READ),
     "alerts/bulk/claim/": line({"alert": ["$alert"]}, get=A_UPDATE, post=A_UPDATE),
     "alerts/bulk/assign/": line(
         {"alert": ["$alert"], "user": "$user"}, {"?alert": "$alert"}, get=A_UPDATE, post=A_UPDATE
@@ -128,7 +129,7 @@ PAGES = {
         {"entity": "0", "reason": "x", "days": "7"}, get=I_UPDATE, post=I_UPDATE, suggestion_id="suggestion"
     ),
     "incidents/suggestions/<slug:suggestion_id>/dismiss/": line(
-        {"reason": "x"}, post=I_CREATE, suggestion_id="suggestion"
+        {"reason": "x"}, get=I_UPDATE, post=I_UPDATE, suggestion_id="suggestion"
     ),
     "incidents/<int:number>/": line(get=I_READ, number="number"),
     "incidents/<int:number>/live/": line(get=I_READ, number="number"),
@@ -277,6 +278,7 @@ API = {
     "observables/<str:pk>/enrichments/<path:source>": line(
         delete=O_MANAGE, pk="observable", source="enrichment"
     ),
+    "rules": line(get=A_READ),
     "suppressions": line(
         HIDING, {**HIDING, "partner": "$partner"}, {**HIDING, "owner": "$user"}, get=A_READ, post=S_MANAGE
     ),

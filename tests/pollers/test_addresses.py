@@ -18,7 +18,7 @@ from playbooks_engine.masking import Mask
 from playbooks_engine.pollers import http as http_module
 from playbooks_engine.pollers.addresses import check_url, resolve, why_refused
 from playbooks_engine.pollers.errors import VendorError
-from playbooks_engine.pollers.http import Fixed, Http, retry_after
+from playbooks_engine.pollers.http import Deadline, Fixed, Http, retry_after
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,9 @@ from playbooks_engine.pollers.http import Fixed, Http, retry_after
         "https://169.254.169.254", "https://[fe80::1]", "https://0.0.0.0", "https://127.0.0.1", "https://localhost",
         "https://[::1]", "https://[::ffff:169.254.169.254]", "https://[::ffff:127.0.0.1]", "https://100.100.100.200",
         "https://168.63.129.16", "https://[fd00:ec2::254]", "https://224.0.0.1", "https://[64:ff9b::a9fe:a9fe]",
+        "https://[64:ff9b:1::a9fe:a9fe]", "https://[64:ff9b:1::7f00:1]", "https://[64:ff9b:1:a9fe:a9:fe00::]",
+        "https://[64:ff9b:1:a9:fe:a9fe::]", "https://[64:ff9b:1:0:a9:fea9:fe00:0]", "https://[64:ff9b:1::]",
+        "https://[2001:0:cb00:7107::5601:5601]", "https://[2001:0:a9fe:a9fe::f5fe:fdfc]",
         "https://[2002:a9fe:a9fe::1]", "https://[::]", "https://siem.example.com:x", "https://LOCALHOST./",
     ],
 )  # fmt: skip
@@ -39,8 +42,12 @@ def test_urls_that_no_connector_may_have(url: str, settings: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["https://siem.example.com/", "https://10.1.2.3:9200", "https://[fd12::1]/elastic"]
-)
+    "url",
+    [
+        "https://siem.example.com/", "https://10.1.2.3:9200", "https://[fd12::1]/elastic", "https://[2001:db8::1]",
+        "https://[64:ff9b:1::a01:203]", "https://[64:ff9b:1:a01:2:300::]", "https://[2001:0:cb00:7107::f5fe:fdfc]",
+    ],
+)  # fmt: skip
 def test_urls_of_one_s_own_network(url: str) -> None:
     assert check_url(url) == url.rstrip("/")
 
@@ -102,7 +109,7 @@ def strange(settings: Any) -> Iterator[Http]:
         thread.start()
         base = f"http://127.0.0.1:{server.server_port}"
         login = Fixed({"Authorization": "canary-key-1"})
-        made = Http(base, tls=ssl.create_default_context(), mask=mask, login=login)
+        made = Http(base, tls=ssl.create_default_context(), mask=mask, login=login, deadline=Deadline(60))
         yield made
         made.close()
         server.shutdown()
@@ -125,9 +132,28 @@ def test_answers(strange: Http, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_next_page_elsewhere_is_not_followed(strange: Http) -> None:
-    for url in ("http://127.0.0.1:1/json", "https://evil.example/json", f"{strange.base}@evil.example/json"):
-        with pytest.raises(VendorError, match="another server"):
+    with_user = strange.base.replace("://", "://u:p@")
+    for url in (
+        "http://127.0.0.1:1/json", "https://evil.example/json", f"{strange.base}@evil.example/json", f"{with_user}/json",
+        strange.base.replace("http://", "https://") + "/json", f"{strange.base}\\@evil.example/json", "http://[/json",
+        f"http://127.0.0.1:{'9' * 9}/json",
+    ):  # fmt: skip
+        with pytest.raises(VendorError, match=r"another server|no address"):
             strange.get(url)
+
+
+def test_a_server_is_the_same_one_however_it_is_written() -> None:
+    """Microsoft's next pages name the port that nobody named; it gets as far as looking for the host."""
+    made = Http(
+        "https://vendor.invalid/base", tls=ssl.create_default_context(), mask=Mask(), login=Fixed({}),
+        deadline=Deadline(60),
+    )  # fmt: skip
+    for url in ("https://vendor.invalid:443/a?b=c", "HTTPS://VENDOR.invalid/a", "https://Vendor.Invalid:443"):
+        with pytest.raises(VendorError, match="cannot be resolved"):
+            made.get(url)
+    with pytest.raises(VendorError, match="another server"):
+        made.get("https://vendor.invalid:80/a")
+    made.close()
 
 
 def test_nobody_is_asked_once_it_is_forbidden(strange: Http, settings: Any) -> None:

@@ -12,6 +12,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from opensoar.accounts.models import AuditEntry
+from opensoar.errors import Invalid
 from playbooks_engine.connectors.services import create_connector, delete_connector, update_connector
 from playbooks_engine.models import Connector, PollState
 from playbooks_engine.pollers import KINDS, poller
@@ -85,9 +86,8 @@ def test_an_edit_is_checked_as_well() -> None:
     one = f"{URL}/{connector.pk}"
     assert admin.patch(one, {"config": {"url": "ftp://x"}}).status_code == 422
     assert admin.patch(one, {"secrets": {"token": "canary"}}).status_code == 422
-    assert (
-        admin.patch(one, {"config": {"url": "https://other.example.com", "interval": 90}}).status_code == 200
-    )
+    other = {"config": {"url": "https://other.example.com", "interval": 90}, "secrets": {"api_key": "canary"}}
+    assert admin.patch(one, other).status_code == 200
     assert admin.patch(one, {"name": "renamed"}).json()["name"] == "renamed"
 
 
@@ -130,11 +130,30 @@ def test_polling_now_keeps_to_one_s_partner() -> None:
     assert bound.post(f"{URL}/{foreign.pk}/poll").status_code == 404
 
 
+def test_stored_secrets_go_to_no_other_server() -> None:
+    connector = make()
+    elsewhere = {"url": "https://elastic.example.com.evil.example"}
+    with pytest.raises(Invalid, match="Give the secrets again"):
+        update_connector(actor=SYSTEM, connector=connector, config=elsewhere)
+    answer = person("admin").patch(f"{URL}/{connector.pk}", {"config": elsewhere}, format="json")
+    assert answer.status_code == 422
+    connector.refresh_from_db()
+    assert connector.config == {"url": "https://elastic.example.com"}
+    same = {"url": "https://elastic.example.com", "index": "other"}
+    assert update_connector(actor=SYSTEM, connector=connector, config=same).config == same
+    update_connector(actor=SYSTEM, connector=connector, config=elsewhere, secrets={"api_key": "another"})
+
+
 def test_an_edit_takes_the_poll_from_its_worker_and_tries_at_once() -> None:
     connector = make()
     later(connector)
     before = PollState.objects.get().fence
-    update_connector(actor=SYSTEM, connector=connector, config={"url": "https://other.example.com"})
+    update_connector(
+        actor=SYSTEM,
+        connector=connector,
+        config={"url": "https://other.example.com"},
+        secrets={"api_key": "new"},
+    )
     state = PollState.objects.get()
     assert (state.fence, state.failures, state.leased_until) == (before + 1, 0, None)
     assert state.next_at <= timezone.now()

@@ -190,7 +190,7 @@ def test_what_cannot_be_read_says_why(
     update_connector(actor=SYSTEM, connector=connector, secrets={"password": secret})
     if config.get("security") == "starttls":
         changed = {**connector.config, "port": mailbox.plain_port}
-        update_connector(actor=SYSTEM, connector=connector, config=changed)
+        update_connector(actor=SYSTEM, connector=connector, config=changed, secrets={"password": secret})
     connector.refresh_from_db()
     found = check_connector(actor=SYSTEM, connector=connector)
     desk.poll(connector)

@@ -31,6 +31,7 @@ class Vendor(TimePoller):
         self.oldest_first = order == "time"  # type: ignore[misc]
         self.rows: dict[str, tuple[int, datetime, datetime]] = {}  # version, made, time that counts
         self.age = 0  # tokens of another age have expired
+        self.most = 1_000  # so many of a page are completed at once
 
     def listing(self, session: Session, since: datetime, token: Any) -> tuple[Sequence[Found], Any]:
         if token is not None and token[0] != self.age:
@@ -49,12 +50,15 @@ class Vendor(TimePoller):
         found = [Found(b"{}", id=name, version=str(version), at=at) for name, version, _, at in page]
         return found, [self.age, mark] if following else None
 
+    def completed(self, session: Session, new: list[Found]) -> list[Found]:
+        return new[: self.most]
+
     def look(self, session: Session) -> dict[str, Any]:
         return {}
 
 
 STEPS = st.lists(
-    st.tuples(st.sampled_from(["add", "add", "late", "change", "page", "page", "page", "killed", "expire", "edit"]),
+    st.tuples(st.sampled_from(["add", "add", "late", "change", "page", "page", "slow", "killed", "expire", "edit"]),
               st.integers(0, 1_000)),
     max_size=60,
 )  # fmt: skip
@@ -89,7 +93,8 @@ def test_every_alert_and_every_change(order: str, steps: list[tuple[str, int]]) 
         elif step == "change" and vendor.rows and order != "time":
             name = sorted(vendor.rows)[number % len(vendor.rows)]
             vendor.rows[name] = (vendor.rows[name][0] + 1, vendor.rows[name][1], now)
-        elif step in ("page", "killed"):
+        elif step in ("page", "slow", "killed"):
+            vendor.most = 1 + number % 2 if step == "slow" else 1_000
             fetch(killed=step == "killed")
         elif step == "expire":
             vendor.age += 1

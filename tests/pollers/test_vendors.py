@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from alerts.models import Alert, Delivery
+from alerts.models import Alert, Delivery, Observable
 from playbooks_engine import failpoints
 from playbooks_engine.connectors.services import check_connector, update_connector
 from playbooks_engine.models import Connector
@@ -19,7 +19,7 @@ from playbooks_engine.pollers import running
 from playbooks_engine.pollers.http import Http
 from tests.factories import SYSTEM, make_partner
 from tests.pollers.conftest import Desk, Died, die_at
-from tests.pollers.vendors import VENDORS, Vendor
+from tests.pollers.vendors import ADDRESS, HOST, SHA256, USER, VENDORS, Vendor
 
 CANARY = "canary"
 NONSENSE = (
@@ -61,6 +61,17 @@ def test_every_page_once(desk: Desk, vendor: Vendor, fake: Any) -> None:
     assert (alert.source, alert.partner.slug) == (vendor.kind, "acme")
     state = desk.state(connector)
     assert (state.accepted, state.duplicates, state.quarantined, state.last_error) == (9, 0, 0, "")
+
+
+def test_who_and_what_it_is_about(desk: Desk, vendor: Vendor, fake: Any) -> None:
+    """Machine, person, address and file, wherever the vendor has them."""
+    vendor.put(fake, "a")
+    assert desk.poll(vendor.connect(desk, fake)) == {"accepted": 1}
+    alert = Alert.objects.get()
+    assert (alert.hostname or "").partition(".")[0] == HOST
+    assert (alert.username or "").partition("@")[0] == USER
+    assert ADDRESS in (alert.source_ip, alert.dest_ip)
+    assert {("sha256", SHA256), ("ip", ADDRESS)} <= set(Observable.objects.values_list("type", "value"))
 
 
 def test_many_alerts_of_one_moment(desk: Desk, vendor: Vendor, fake: Any) -> None:

@@ -19,6 +19,9 @@ from tests.fakes.sentinel import FakeSentinel
 from tests.fakes.splunk import FakeSplunk
 from tests.pollers.conftest import Desk
 
+HOST, USER, ADDRESS, SHA256 = "ws-042", "jane.doe", "203.0.113.66", "8f" * 32
+"""What each alert is about, in the words of its vendor: a machine, who uses it, the address on the other side, a file."""
+
 
 def iso(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
@@ -59,13 +62,17 @@ def _elastic(name: str, at: datetime) -> dict[str, Any]:
     return {
         "@timestamp": iso(at), "kibana.alert.uuid": name, "kibana.alert.rule.name": f"Rule of {name}",
         "kibana.alert.severity": "high", "kibana.alert.rule.uuid": "r", "event.kind": "signal",
+        "host": {"name": HOST, "ip": ["10.20.30.42"], "os": {"type": "windows"}}, "user": {"name": USER, "domain": "CORP"},
+        "source": {"ip": ADDRESS, "port": 443}, "destination": {"ip": "10.20.30.42", "port": 50_122},
+        "process": {"name": "invoice.exe", "hash": {"sha256": SHA256}},
     }  # fmt: skip
 
 
 def _splunk(name: str, at: datetime) -> dict[str, Any]:
     return {
         "event_id": name, "search_name": f"Rule of {name}", "rule_name": f"Rule of {name}", "urgency": "high",
-        "_time": iso(at), "_raw": f"raw of {name}",
+        "_time": iso(at), "_raw": f"raw of {name}", "security_domain": "endpoint", "src": ADDRESS, "dest": HOST,
+        "user": USER, "file_name": "invoice.exe", "file_hash": SHA256,
     }  # fmt: skip
 
 
@@ -77,13 +84,39 @@ def _sentinel(name: str, at: datetime) -> dict[str, Any]:
             "title": f"Incident {name}", "severity": "High", "status": "New", "incidentNumber": 1,
             "createdTimeUtc": iso(at), "lastModifiedTimeUtc": iso(at),
         },
+        "entities": [
+            _entity("Host", {"hostName": HOST, "dnsDomain": "corp.example", "osFamily": "Windows"}),
+            _entity("Account", {"accountName": USER, "upnSuffix": "corp.example", "isDomainJoined": True}),
+            _entity("Ip", {"address": ADDRESS}),
+            _entity("File", {"fileName": "invoice.exe", "directory": "C:\\Users\\jane.doe\\Downloads"}),
+            _entity("FileHash", {"hashValue": SHA256, "algorithm": "SHA256"}),
+        ],
+    }  # fmt: skip
+
+
+def _entity(kind: str, properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": f"/subscriptions/s/providers/Microsoft.SecurityInsights/Entities/{kind}", "name": kind, "kind": kind,
+        "type": "Microsoft.SecurityInsights/Entities", "properties": {**properties, "friendlyName": kind},
     }  # fmt: skip
 
 
 def _defender(name: str, at: datetime) -> dict[str, Any]:
     return {
         "id": name, "title": f"Alert {name}", "severity": "high", "status": "new",
-        "createdDateTime": iso(at), "lastUpdateDateTime": iso(at), "evidence": [],
+        "createdDateTime": iso(at), "lastUpdateDateTime": iso(at),
+        "evidence": [
+            _evidence("device", deviceDnsName=f"{HOST}.corp.example", hostName=HOST, roles=["compromised"]),
+            _evidence("user", userAccount={"accountName": USER, "userPrincipalName": f"{USER}@corp.example"}),
+            _evidence("ip", ipAddress=ADDRESS, roles=["attacker"]),
+            _evidence("file", fileDetails={"sha256": SHA256, "fileName": "invoice.exe", "filePath": "C:\\Users"}),
+        ],
+    }  # fmt: skip
+
+
+def _evidence(kind: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "@odata.type": f"#microsoft.graph.security.{kind}Evidence", "verdict": "suspicious", "roles": [], "tags": [], **fields
     }  # fmt: skip
 
 
@@ -92,6 +125,11 @@ def _crowdstrike(name: str, at: datetime) -> dict[str, Any]:
         "composite_id": name, "id": name, "display_name": f"Alert {name}", "name": f"Alert {name}",
         "severity": 70, "severity_name": "High", "status": "new",
         "created_timestamp": iso(at), "updated_timestamp": iso(at), "timestamp": iso(at),
+        "device": {"device_id": "d", "hostname": HOST, "local_ip": "10.20.30.42", "external_ip": "198.51.100.1"},
+        "user_name": USER, "filename": "invoice.exe", "sha256": SHA256,
+        "network_accesses": [
+            {"local_address": "10.20.30.42", "remote_address": ADDRESS, "connection_direction": 0, "protocol": "TCP"}
+        ],
     }  # fmt: skip
 
 
