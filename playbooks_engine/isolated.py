@@ -12,7 +12,11 @@ IDLE_SECONDS = 2.0  # how long it waits for more before it ends
 
 
 def main() -> None:
-    """Take what must run alone, one sequence at a time, until nothing is left."""
+    """Take what must run alone, one sequence at a time, until nothing is left or the worker that started it is gone.
+
+    Its successor starts one of its own: workers that die again and again leave no crowd behind.
+    """
+    parent = os.getppid()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opensoar.settings")
     import django
 
@@ -32,9 +36,13 @@ def main() -> None:
         directories=settings.PLAYBOOK_DIRS, lease=settings.LEASE_SECONDS, capacity=1, isolated=True
     )
     deathwatch.on_death(engine.release_now)
+    if os.getppid() != parent:
+        return
     engine.start()
     idle_since = time.monotonic()
     while not stop.wait(0.1) and time.monotonic() - idle_since < IDLE_SECONDS:
+        if os.getppid() != parent:
+            engine.capacity = 0  # what is under way ends here, what waits is another's
         if not engine.is_idle:
             idle_since = time.monotonic()
     engine.stop(timeout=15)

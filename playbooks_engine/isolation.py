@@ -11,6 +11,9 @@ from playbooks_engine.models import Sequence
 
 logger = logging.getLogger(__name__)
 PROCESSES = 2  # at most, per worker
+START_SECONDS = (
+    5.0  # that one may take to start: until then nobody knows whether it leaves anything to another
+)
 
 
 class Isolation:
@@ -18,15 +21,18 @@ class Isolation:
 
     def __init__(self) -> None:
         self._children: list[subprocess.Popen[bytes]] = []
+        self._started = float("-inf")
 
     def look(self) -> None:
         """One cheap question; a process for what waits, if there is none on its way."""
         self._children = [child for child in self._children if child.poll() is None]
-        if len(self._children) >= PROCESSES:
+        starting = self._children and time.monotonic() - self._started < START_SECONDS
+        if starting or len(self._children) >= PROCESSES:
             return
         waiting = Sequence.objects.filter(state=Sequence.State.READY, isolated=True).order_by()
         if waiting.exists():
             logger.info("starting a process of its own for a playbook that must not run beside others")
+            self._started = time.monotonic()
             self._children.append(subprocess.Popen([sys.executable, "-m", "playbooks_engine.isolated"]))
 
     def terminate(self) -> None:
