@@ -2,13 +2,12 @@
 
 from django.urls import path
 
-from alerts.views import bulk, pages, rules, verbs
+from alerts.views import bulk, pages, verbs
 
 app_name = "alerts"
 urlpatterns = [
     path("", pages.alert_list, name="list"),
     path("live/", pages.queue_live, name="queue-live"),
-    path("rules/", rules.rule_list, name="rules"),
     path("bulk/claim/", bulk.claim, name="bulk-claim"),
     path("bulk/assign/", bulk.assign, name="bulk-assign"),
     path("bulk/resolve/", bulk.resolve, name="bulk-resolve"),

@@ -23,6 +23,7 @@ urlpatterns = [
     path("accounts/", include("opensoar.accounts.urls")),
     path("admin/", admin.site.urls),
     path("alerts/", include("alerts.urls")),
+    path("rules/", include("alerts.rule_urls")),
     path("suppressions/", include("alerts.suppression_urls")),
     path("deliveries/", include("alerts.delivery_urls")),
     path("incidents/", include("incidents.urls")),

@@ -131,7 +131,7 @@ def asked(client: Client, alert: Alert, incident: Incident) -> dict[str, int]:
         "alert": reverse("alerts:detail", args=[alert.pk]),
         "alert live": reverse("alerts:live", args=[alert.pk]),
         "deliveries": reverse("alerts:deliveries", args=[alert.pk]),
-        "rules": reverse("alerts:rules"),
+        "rules": reverse("rules:list"),
         "suppressions": reverse("suppressions:list"),
         "suppress": f"{reverse('suppressions:create')}?alert={alert.pk}",
         "ledger": reverse("deliveries:list"),

@@ -75,15 +75,15 @@ def test_the_record_in_the_list_is_that_on_the_alert() -> None:
 def test_page(client: Client) -> None:
     some_rules()
     client.force_login(make_user(role="viewer"))
-    page = client.get(reverse("alerts:rules")).content.decode()
+    page = client.get(reverse("rules:list")).content.decode()
     assert page.index("Port scan") < page.index("Beacon &amp; &lt;co&gt;")
     assert "66 %" in page
-    found = client.get(reverse("alerts:rules"), {"q": "beacon", "order": "nonsense"}).content.decode()
+    found = client.get(reverse("rules:list"), {"q": "beacon", "order": "nonsense"}).content.decode()
     assert "Port scan" not in found
     assert "rule_name=Beacon+%26+%3Cco%3E" in found
     queue = client.get(f"{reverse('alerts:list')}?{rules(make_user().actor, words='beacon')[0].query}")
     assert queue.context["page"].total == 2
-    assert "No rule with these words" in client.get(reverse("alerts:rules"), {"q": "zzz"}).content.decode()
+    assert "No rule with these words" in client.get(reverse("rules:list"), {"q": "zzz"}).content.decode()
 
 
 def test_rest() -> None:

@@ -33,7 +33,7 @@ class Places:
             "ledger": "/deliveries/",
             "ledger-delivery": self.delivery,
             "source-health": "/deliveries/sources/",
-            "rules": "/alerts/rules/",
+            "rules": "/rules/",
             "suppressions": "/suppressions/",
             "incidents": "/incidents/",
             **{f"incident-{status}": path for status, path in self.incidents.items()},

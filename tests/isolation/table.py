@@ -65,7 +65,7 @@ PAGES = {
     "metrics": line(get=A_READ),
     "alerts/": line(get=A_READ),
     "alerts/live/": line({"?rows": "$alert"}, {"?q": "$word"}, get=A_READ),
-    "alerts/rules/": line({"?q": "$word"}, get=A_READ),
+    "rules/": line({"?q": "$word"}, get=A_READ),
     "alerts/bulk/claim/": line({"alert": ["$alert"]}, get=A_UPDATE, post=A_UPDATE),
     "alerts/bulk/assign/": line(
         {"alert": ["$alert"], "user": "$user"}, {"?alert": "$alert"}, get=A_UPDATE, post=A_UPDATE

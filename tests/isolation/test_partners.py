@@ -74,7 +74,7 @@ def test_a_body_or_query_that_names_foreign_rows_finds_none(world: World, name: 
 
 QUERIES = {
     "alerts/": ("q=$word", "source=src-$word", "q=$value"),
-    "alerts/rules/": ("q=$word",),
+    "rules/": ("q=$word",),
     "suppressions/": ("state=all",),
     "incidents/": ("q=$word", "q=$number", "owner=$user"),
     "api/v1/rules": ("q=$word",),
