@@ -84,7 +84,8 @@ def _changed(table: Severities, severities: dict[str, str]) -> Severities:
     if all(isinstance(key, str) for key in own):
         return Severities({**table.entries, **own}, table.top)
     # A scale of one's own, not one mixed of two.
-    return Severities({key: word for key, word in table.entries.items() if isinstance(key, str)} | own)
+    words = {key: word for key, word in table.entries.items() if isinstance(key, str)}
+    return Severities({**words, **own})
 
 
 def number_or_word(key: str) -> str | float:
