@@ -84,7 +84,7 @@ def _changed(table: Severities, severities: dict[str, str]) -> Severities:
     if all(isinstance(key, str) for key in own):
         return Severities({**table.entries, **own}, table.top)
     # A scale of one's own, not one mixed of two.
-    words = {key: word for key, word in table.entries.items() if isinstance(key, str)}
+    words: dict[str | float, str] = {k: word for k, word in table.entries.items() if isinstance(k, str)}
     return Severities({**words, **own})
 
 
