@@ -21,7 +21,12 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
 
 
+# Files that start the product, or a browser: they come first, so that no process is left alone with one at the end.
+LONG = ("tests/e2e/", "tests/pollers/", "tests/test_")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
     for item in items:
         marker = item.get_closest_marker("django_db")
         if "tests/e2e/" in item.nodeid:
