@@ -18,9 +18,7 @@ from opensoar.pool import release_connection
 STREAMS = 8  # read at once: they keep megabytes busy, and more of them would store nothing sooner
 STREAMS_OF_ONE = 2  # token: one at work while the next arrives
 PLACE_WITHIN = 2.0  # seconds a stream waits for its place
-STALLED = (
-    30.0  # seconds of waiting for one piece, after which a stream's place is given to whoever asks for it
-)
+STALLED = 30.0  # seconds of waiting for one piece, after which a stream's place goes to whoever asks for it
 GRACE = 30.0  # seconds that a sender may keep us waiting whatever it sends
 SLOWEST = 16 * 1024  # bytes a second that it sends from then on
 _PIECE = 64 * 1024

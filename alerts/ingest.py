@@ -239,9 +239,8 @@ def _write_again(cursor: psycopg.Cursor[Any], again: list[Incoming]) -> dict[byt
         # Of an alert that was moved to another partner since, its first sender only counts.
         if item.row is not None and item.alert is not None and alert.partner_id == item.partner_id:
             links += [(alert.id, item.partner_id, o.type, o.value_hash, o.field) for o in item.row.links]
-            if (
-                item.received_at < alert.last_seen
-            ):  # from quarantine: its source has said something newer since
+            # What comes from quarantine is counted; its source has said something newer since.
+            if item.received_at < alert.last_seen:
                 continue
             repeats[alert.id] = Repeat(
                 alert, item.alert, item.settings, content_hash=item.row.content_hash, delivery_id=item.delivery_id,

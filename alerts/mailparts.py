@@ -264,8 +264,8 @@ def _attachment(part: EmailMessage, raw: bytes, *, whole: bool) -> dict[str, Any
 def _content(part: EmailMessage) -> bytes:
     try:
         found = part.get_payload(decode=True)
-    except Exception:  # what the sender wrote about its coding may be anything
-        return b""
+    except Exception:  # what the sender wrote about its coding may be anything: then it is read as it stands
+        found = str(part.get_payload()).encode("utf-8", "surrogateescape")
     return found if isinstance(found, bytes) else b""
 
 
