@@ -8,6 +8,8 @@ import signal
 import threading
 import time
 
+from opensoar.embedded.process import bind_to_parent
+
 IDLE_SECONDS = 2.0  # how long it waits for more before it ends
 
 
@@ -17,6 +19,7 @@ def main() -> None:
     Its successor starts one of its own: workers that die again and again leave no crowd behind.
     """
     parent = os.getppid()
+    bind_to_parent(parent, signal.SIGKILL)  # while it loads it holds nothing: it need not even finish that
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opensoar.settings")
     import django
 
@@ -36,8 +39,7 @@ def main() -> None:
         directories=settings.PLAYBOOK_DIRS, lease=settings.LEASE_SECONDS, capacity=1, isolated=True
     )
     deathwatch.on_death(engine.release_now)
-    if os.getppid() != parent:
-        return
+    bind_to_parent(parent, None)
     engine.start()
     idle_since = time.monotonic()
     while not stop.wait(0.1) and time.monotonic() - idle_since < IDLE_SECONDS:

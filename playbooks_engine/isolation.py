@@ -16,6 +16,11 @@ START_SECONDS = (
 )
 
 
+def start_process() -> subprocess.Popen[bytes]:
+    """A new one; it ends by itself when idle, or when this worker is gone."""
+    return subprocess.Popen([sys.executable, "-m", "playbooks_engine.isolated"])
+
+
 class Isolation:
     """Starts the processes that are needed; part of every ordinary worker."""
 
@@ -33,7 +38,7 @@ class Isolation:
         if waiting.exists():
             logger.info("starting a process of its own for a playbook that must not run beside others")
             self._started = time.monotonic()
-            self._children.append(subprocess.Popen([sys.executable, "-m", "playbooks_engine.isolated"]))
+            self._children.append(start_process())
 
     def terminate(self) -> None:
         """Ask them to hand back what they hold, as a worker does."""

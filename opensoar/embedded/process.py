@@ -151,13 +151,18 @@ def die_with_parent(number: signal.Signals) -> Callable[[], None] | None:
     if _libc is None:
         return None
     parent = os.getpid()
+    return lambda: bind_to_parent(parent, number)
 
-    def before_exec() -> None:
-        _libc.prctl(PR_SET_PDEATHSIG, int(number))
-        if os.getppid() != parent:  # it died between fork and here: the signal will never come
-            os._exit(1)
 
-    return before_exec
+def bind_to_parent(parent: int, number: signal.Signals | None) -> None:
+    """Have the kernel send us ``number`` when the thread of ``parent`` that started us ends; None undoes it.
+
+    Does nothing where there is no such service; ends at once where the parent is gone already.
+    """
+    if _libc is not None:
+        _libc.prctl(PR_SET_PDEATHSIG, int(number or 0))
+    if os.getppid() != parent:  # it died before this: the signal will never come
+        os._exit(1)
 
 
 def run_once(command: Command, *, timeout: float = 120.0) -> None:

@@ -24,11 +24,13 @@ from alerts.intake import Envelope, read_body
 from alerts.senders import Sender
 from opensoar.actors import Actor
 from opensoar.errors import ServiceError
-from playbooks_engine import beat, failpoints, journal, middleware, services, watchdog
+from playbooks_engine import beat, failpoints, isolation, journal, middleware, services, watchdog
+from playbooks_engine import isolated as isolated_process
 from playbooks_engine import worker as engine
 from playbooks_engine.models import PlaybookRun
 from playbooks_engine.worker import Engine
 from tests.chaos import wire
+from tests.chaos.offspring import ISOLATED, Offspring, name_process
 
 AWAY = (DatabaseError, InterfaceError, PoolTimeout, psycopg.Error, ingest.Unavailable)
 
@@ -53,6 +55,7 @@ def worker(root: Path, capacity: str = "100", lease: str = "") -> None:
 
     from playbooks_engine.tasks import dispatch
 
+    isolation.start_process = Offspring(isolated)
     own = Engine(
         directories=settings.PLAYBOOK_DIRS,
         lease=float(lease or settings.LEASE_SECONDS),
@@ -75,6 +78,14 @@ def worker(root: Path, capacity: str = "100", lease: str = "") -> None:
         time.sleep(0.1)
     consumer.stop()  # its middleware stops the engine
     os._exit(0)
+
+
+def isolated() -> None:
+    """What a worker starts for runs that must not share a process."""
+    name_process(ISOLATED)
+    os.environ["PGAPPNAME"] = f"worker-{os.getpid()}"
+    random.seed()
+    isolated_process.main()
 
 
 def receive(source_id: str, **payload: Any) -> str:

@@ -23,6 +23,7 @@ import psycopg
 from opensoar.embedded import Embedded
 from opensoar.embedded.postgres import Postgres
 from opensoar.embedded.process import Command, die_with_parent, processes, start_time, wait_until, working_in
+from tests.chaos.offspring import ISOLATED
 from tests.servers import temporary_data_dir
 
 BASE_DIR = Path(__file__).parents[2]
@@ -145,14 +146,7 @@ class Stack:
 
     def isolated(self) -> list[Forked]:
         """The processes that workers started themselves, and which may outlive them."""
-        found = []
-        for pid in self._own_processes():
-            if _read(pid, "cmdline")[-1:] == ["playbooks_engine.isolated"]:
-                names = [
-                    line.partition("=")[2] for line in _read(pid, "environ") if line.startswith("PGAPPNAME=")
-                ]
-                found.append(Forked(pid, *names))
-        return found
+        return [Forked(pid) for pid in self._own_processes() if _read(pid, "comm") == [f"{ISOLATED}\n"]]
 
     def _own_processes(self) -> Iterator[int]:
         return (pid for pid in processes() if f"CHAOS_DIR={self.root}" in _read(pid, "environ"))
@@ -223,10 +217,9 @@ def _read(pid: int, name: str) -> list[str]:
 class Forked:
     """A process somewhere below; equal to itself only, whatever its number is used for later."""
 
-    def __init__(self, pid: int, application: str = "") -> None:
-        """``application``: under which name it is known to PostgreSQL (an isolated one bears its parent's)."""
+    def __init__(self, pid: int) -> None:
         self.pid, self.born = pid, start_time(pid)
-        self.application = application or f"worker-{pid}"
+        self.application = f"worker-{pid}"  # under which PostgreSQL knows it
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Forked) and (self.pid, self.born) == (other.pid, other.born)
