@@ -480,6 +480,7 @@ class LiveRun:
     async def _shielded[T](self, inner: asyncio.Future[T]) -> T:
         """Await to the end even if the author cancels: what is being stored is stored, then the cancel goes on."""
         self.in_flight += 1
+        inner.add_done_callback(lambda done: done.cancelled() or done.exception())  # or asyncio says nobody heard
         try:
             return await asyncio.shield(inner)
         except asyncio.CancelledError:

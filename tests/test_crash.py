@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +17,8 @@ from tests.playbooks_engine.engines import LEDGER_HEAD, eventually, ledger
 from tests.product import RunningProduct
 
 LEASE = 1.5
+MARGIN = 5.0  # seconds beyond the lease within which a run must go on
+KILLS = 2
 pytestmark = pytest.mark.timeout(240)
 
 PLAYBOOKS = """
@@ -40,20 +43,56 @@ async def branch(name):
 async def crashes(alert):
     return await asyncio.gather(branch("a"), branch("b"))
 
-@playbook(trigger="webhook", order=20)
+@playbook(trigger="webhook", order=20, conditions={"source_id": ["one", "two", "same"]})
 async def afterwards(alert):
     note("afterwards")
 """
 
+# Its action that is called again notes when, on the machine's monotonic clock.
+BRANCHES = """
+import asyncio
+import time
+from pathlib import Path
+from opensoar import action, playbook
+BOOK = Path({path!r})
 
-@pytest.fixture
-def product(tmp_path: Path) -> Iterator[tuple[RunningProduct, Path]]:
-    folder = tmp_path / "playbooks"
+def note(word, name):
+    with BOOK.open("a") as book:
+        book.write(f"{{word}} {{name}} {{time.monotonic()}}\\n")
+
+@action(idempotent=True)
+async def work(name):
+    note("start", name)
+    if name == "right 2" and BOOK.read_text().count("start right 2 ") <= {kills}:
+        await asyncio.sleep(120)
+    note("end", name)
+    return name
+
+async def branch(side):
+    return [await work(f"{{side}} {{n}}") for n in (1, 2)]
+
+@playbook(trigger="webhook", conditions={{"tags": ["branches"]}})
+async def branches(alert):
+    return await asyncio.gather(branch("left"), branch("right"))
+"""
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningProduct, Path]]:
+    root = tmp_path_factory.mktemp("crash")
+    folder, book = root / "playbooks", root / "ledger"
     folder.mkdir()
-    book = tmp_path / "ledger"
     (folder / "crash.py").write_text(LEDGER_HEAD.format(path=str(book)) + PLAYBOOKS)
+    (folder / "branches.py").write_text(BRANCHES.format(path=str(book), kills=KILLS))
     with RunningProduct(playbooks=folder, env={"OPENSOAR_LEASE_SECONDS": str(LEASE)}) as running:
         yield running, book
+
+
+@pytest.fixture
+def product(started: tuple[RunningProduct, Path]) -> tuple[RunningProduct, Path]:
+    """One product for all, as nothing is under way any more when a test ends; the book is empty."""
+    started[1].write_text("")
+    return started
 
 
 def post(product: RunningProduct, **payload: object) -> dict[str, object]:
@@ -125,3 +164,37 @@ def test_fifty_posts_of_one_alert_at_once_are_one_alert_and_its_playbooks_run_on
     )
     assert len(done) == 1
     assert ledger(book) == ["afterwards"]
+
+
+def moments(book: Path, what: str) -> list[float]:
+    """When ``what`` was noted, on the machine's monotonic clock."""
+    return [float(line.rpartition(" ")[2]) for line in ledger(book) if line.startswith(f"{what} ")]
+
+
+def test_a_run_goes_on_within_its_lease_and_five_seconds_of_every_kill_of_its_worker(
+    product: tuple[RunningProduct, Path],
+) -> None:
+    running, book = product
+    alert = post(running, source_id="kill", tags=["branches"])
+    assert alert["playbooks_triggered"] == ["branches"]
+    for kill in range(1, KILLS + 1):
+        eventually(
+            lambda n=kill: len(moments(book, "start right 2")) == n and moments(book, "end left 2"), 60
+        )
+        for pid in running.pids("dramatiq"):
+            os.kill(pid, signal.SIGKILL)
+        killed = time.monotonic()
+        eventually(lambda n=kill: len(moments(book, "start right 2")) > n, 60)
+        again = moments(book, "start right 2")[kill] - killed
+        assert again < LEASE + MARGIN, f"kill {kill}: the run went on only after {again:.2f} s"
+    (run,) = eventually(lambda: (r := runs(running, alert["alert_id"])) and r[0]["result"] and r)
+    assert (run["status"], run["result"]) == ("success", [["left 1", "left 2"], ["right 1", "right 2"]])
+    starts = Counter(
+        line.split(" ", 1)[1].rpartition(" ")[0] for line in ledger(book) if line.startswith("start ")
+    )
+    finished = {"left 1": 1, "left 2": 1, "right 1": 1}
+    assert starts == finished | {"right 2": KILLS + 1}, "what was finished must not be executed again"
+    repeated = {
+        call["input_data"]["name"]: call["attempt"] for call in run["action_results"] if call["repeated"]
+    }
+    assert repeated == {"right 2": KILLS + 1}

@@ -142,7 +142,7 @@ def person(root: Path) -> None:
                 label = ((question.get("detail") or {}).get("arguments") or {}).get("label", "")
                 os.write(answers, json.dumps({"run": str(run.pk), "label": label, **note}).encode() + b"\n")
                 services.decide_run(actor=actor, run=run, decision=decision, value=value)
-        except AWAY:
+        except (*AWAY, OSError):  # the database, or the target that is asked what happened
             connection.close()
         except (ServiceError, ValidationError):
             logging.exception("answer refused")
