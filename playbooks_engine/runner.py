@@ -478,9 +478,9 @@ class LiveRun:
             raise
 
     async def _shielded[T](self, inner: asyncio.Future[T]) -> T:
-        """Await to the end even if the author cancels: what is being stored is stored, then the cancel goes on."""
+        """Await to the end even if the author cancels. Of a run that was let go nobody else hears how it ended."""
         self.in_flight += 1
-        inner.add_done_callback(lambda done: done.cancelled() or done.exception())  # or asyncio says nobody heard
+        inner.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
             return await asyncio.shield(inner)
         except asyncio.CancelledError:
