@@ -21,12 +21,13 @@ run: base ## Run OpenSOAR here (PORT= DATA_DIR= PLAYBOOK_DIRS= DEMO=1)
 	$(if $(PLAYBOOK_DIRS),PLAYBOOK_DIRS='$(PLAYBOOK_DIRS)') exec $(PYTHON_BIN) -m opensoar.supervisor $(if $(filter-out 0,$(DEMO)),--demo)
 
 test: lint ## Lint, then run every test (PostgreSQL, Valkey, worker and Chromium are real)
-	@exec $(PYTHON_BIN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/chaos
+	@$(PYTHON_BIN) -m pytest -n 3 --dist loadgroup --no-loadscope-reorder --ignore tests/chaos/test_chaos.py
+	@exec $(PYTHON_BIN) -m pytest tests/chaos/test_chaos.py
 
 lint: dev ## Everything that is checked without running the product
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" deploy/lint.sh
 
-chaos-short: dev ## The engine struck at every failpoint, and a short storm (minutes, alone on the machine)
+chaos-short: dev ## The engine struck at every failpoint, and a short storm (part of make test)
 	@exec $(PYTHON_BIN) -m pytest tests/chaos
 
 chaos: dev ## Planted bugs, then 100,000 calls under thousands of faults for each of SEED="1 2" (an hour; CHAOS="--calls 10000 …")

@@ -22,15 +22,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 # Files that start the product, or a browser: they come first, so that no process is left alone with one at the end.
-LONG = ("tests/e2e/", "tests/pollers/", "tests/test_")
+LONG = ("tests/e2e/", "tests/pollers/", "tests/chaos/", "tests/test_")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not item.nodeid.startswith(LONG))
     for item in items:
         marker = item.get_closest_marker("django_db")
+        group = item.nodeid.partition("::")[0]
         if "tests/e2e/" in item.nodeid:
             item.add_marker("e2e")
+            group = "e2e"  # one product with its demo for all of them
+        item.add_marker(pytest.mark.xdist_group(group))
         if marker is not None and marker.kwargs.get("transaction"):
             raise pytest.UsageError(
                 f"{item.nodeid}: use the fixture fresh_database; tests do not truncate tables"

@@ -25,6 +25,7 @@ from opensoar.embedded.service_user import ServiceUser, service_user
 
 USER, PASSWORD = "phish@corp.example", "correct-horse-imäp"
 MISSING = "Dovecot is not installed. Cure: sudo apt-get install dovecot-imapd"
+# Wrong passwords are tested often, and must not slow down who comes next: no delay, no penalty.
 _CONFIG = """
 protocols = imap
 listen = 127.0.0.1
@@ -39,6 +40,7 @@ ssl_cert = <{root}/cert.pem
 ssl_key = <{root}/key.pem
 disable_plaintext_auth = yes
 auth_mechanisms = plain login
+auth_failure_delay = 0
 mail_location = maildir:{root}/mail
 mail_uid = {user}
 mail_gid = {group}
@@ -58,6 +60,9 @@ userdb {{
 }}
 service anvil {{
   chroot =
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
 }}
 service imap-login {{
   chroot =
