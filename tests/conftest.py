@@ -22,7 +22,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 # Files that start the product, or a browser: they come first, so that no process is left alone with one at the end.
-LONG = ("tests/e2e/", "tests/pollers/", "tests/chaos/", "tests/test_")
+LONG = ("tests/e2e/", "tests/pollers/", "tests/test_")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
