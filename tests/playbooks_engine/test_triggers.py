@@ -194,6 +194,7 @@ def statements_of(fields: dict[str, Any]) -> list[str]:
 
 @pytest.mark.django_db
 def test_where_nobody_waits_for_observables_or_takes_lanes_ingest_asks_no_more_than_one_question() -> None:
+    statements_of({"title": "settings of the source are read once"})
     before = statements_of({"title": "warm"})
     bare = statements_of(TWO_ADDRESSES)
     assert sum("playbooks_engine_playbook" in sql for sql in bare) == 1
