@@ -21,7 +21,7 @@ run: base ## Run OpenSOAR here (PORT= DATA_DIR= PLAYBOOK_DIRS= DEMO=1)
 	$(if $(PLAYBOOK_DIRS),PLAYBOOK_DIRS='$(PLAYBOOK_DIRS)') exec $(PYTHON_BIN) -m opensoar.supervisor $(if $(filter-out 0,$(DEMO)),--demo)
 
 test: lint ## Lint, then run every test (PostgreSQL, Valkey, worker and Chromium are real)
-	@$(PYTHON_BIN) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --ignore tests/chaos
+	@$(PYTHON_BIN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/chaos
 	@exec $(PYTHON_BIN) -m pytest tests/chaos
 
 lint: dev ## Everything that is checked without running the product

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 from django.conf import settings
 from pytest_django import DjangoDbBlocker
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from opensoar.embedded.postgres import APP
 from tests import databases
@@ -29,15 +31,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not item.nodeid.startswith(LONG))
     for item in items:
         marker = item.get_closest_marker("django_db")
-        group = item.nodeid.partition("::")[0]
         if "tests/e2e/" in item.nodeid:
             item.add_marker("e2e")
-            group = "e2e"  # one product with its demo for all of them
-        item.add_marker(pytest.mark.xdist_group(group))
         if marker is not None and marker.kwargs.get("transaction"):
             raise pytest.UsageError(
                 f"{item.nodeid}: use the fixture fresh_database; tests do not truncate tables"
             )
+
+
+class Scheduling(LoadFileScheduling):
+    """A file's tests in one process, and all that share the demo in one too: it is started once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "e2e" if nodeid.startswith("tests/e2e/") else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")
