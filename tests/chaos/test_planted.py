@@ -85,8 +85,9 @@ BUGS = [
     Bug(
         "a call after detach allowed",
         [("runner", "        self.detached = True\n        if self._released", "        if self._released")],
-        TAKEN_OVER,
-        "a call after the run was let go",
+        # Where the claim is lost too, the fence keeps the call away; a cancelled run still has its claim.
+        CANCEL + "a_call_that_is_awaited_is_interrupted_at_once_and_never_made_again",
+        "undo a",
     ),
     Bug(
         "input read anew on replay",
