@@ -87,7 +87,6 @@ BUGS = [
         [("runner", "        self.detached = True\n        if self._released", "        if self._released")],
         # Where the claim is lost too, the fence keeps the call away; a cancelled run still has its claim.
         CANCEL + "a_call_that_is_awaited_is_interrupted_at_once_and_never_made_again",
-        "undo a",
     ),
     Bug(
         "input read anew on replay",
